@@ -1,6 +1,7 @@
 package text
 
 import (
+	"math"
 	"strconv"
 
 	"github.com/evtrace/evtrace/evtchn"
@@ -56,7 +57,7 @@ func (d *describer) outside() bool {
 	case evtchn.KindPIRQ:
 		d.str("PIRQ ").uint(a[0])
 	case evtchn.KindOp:
-		d.value(evtchn.ArgOp, a[0]).params(opParams(evtchn.OpCode(a[0])), a[1], a[2])
+		d.value(evtchn.ArgOp, a[0]).params(opParams(a[0]), a[1], a[2])
 	case evtchn.KindMove:
 		d.task(a[1]).str(" to ").vcpu(a[0])
 	case evtchn.KindPreempt:
@@ -95,7 +96,7 @@ func (d *describer) hypervisor() bool {
 	ev, a := d.ev, d.ev.Args
 	switch ev.Kind {
 	case evtchn.KindHypercall:
-		d.value(evtchn.ArgHC, a[0]).params(hypercallParams(evtchn.Hypercall(a[0])), a[1], a[2])
+		d.value(evtchn.ArgHC, a[0]).params(hypercallParams(a[0]), a[1], a[2])
 	case evtchn.KindReturn:
 		d.result(int64(a[0]), a[1]).callback(vcpuArg(ev.VCPU))
 	case evtchn.KindNotifyRead:
@@ -414,8 +415,11 @@ func (d *describer) params(names [2]string, a, b uint64) *describer {
 	return d
 }
 
-func opParams(op evtchn.OpCode) [2]string {
-	switch op {
+func opParams(op uint64) [2]string {
+	if op > math.MaxUint8 {
+		return [2]string{}
+	}
+	switch evtchn.OpCode(op) {
 	case evtchn.OpBindRemote, evtchn.OpBindDriver:
 		return [2]string{"dom", "rport"}
 	case evtchn.OpBindUnbound, evtchn.OpAllocUnbound:
@@ -434,8 +438,11 @@ func opParams(op evtchn.OpCode) [2]string {
 	return [2]string{}
 }
 
-func hypercallParams(h evtchn.Hypercall) [2]string {
-	switch h {
+func hypercallParams(call uint64) [2]string {
+	if call > math.MaxUint8 {
+		return [2]string{}
+	}
+	switch evtchn.Hypercall(call) {
 	case evtchn.HCBindInterdomain:
 		return [2]string{"dom", "rport"}
 	case evtchn.HCBindVIRQ:
