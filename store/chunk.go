@@ -1,0 +1,221 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/evtrace/evtrace/evtchn"
+)
+
+// Sizes of the layout.
+const (
+	ChunkEvents    = 1 << 14 // most events of a chunk
+	KeyframeEvents = 1 << 16 // about so many events lie between keyframes
+
+	maxValue      = 65500 // fills 16 pages of bbolt; a larger value would waste most of a 17th
+	segmentChunks = 32    // chunks that share a value of the port index
+
+	codecVersion  = 1
+	layoutVersion = 1
+
+	maxBlob = 1 << 30 // largest keyframe or set of findings before compression
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// seal appends the checksum of a value under its bucket and key, room for which must be the first 4 bytes of the value.
+func seal(bucket, key, value []byte) {
+	binary.LittleEndian.PutUint32(value, sum(bucket, key, value[4:]))
+}
+
+// sealed copies a body behind its checksum.
+func sealed(bucket, key, body []byte) []byte {
+	v := append(make([]byte, 4, 4+len(body)), body...)
+	seal(bucket, key, v)
+	return v
+}
+
+func sum(bucket, key, body []byte) uint32 {
+	c := crc32.Update(0, castagnoli, bucket)
+	c = crc32.Update(c, castagnoli, key)
+	return crc32.Update(c, castagnoli, body)
+}
+
+// unseal checks the checksum of a value and returns its body.
+func unseal(bucket, key, value []byte) ([]byte, error) {
+	if len(value) < 4 {
+		return nil, corrupt("value of %d bytes, want at least 4", len(value))
+	}
+	if got, want := sum(bucket, key, value[4:]), binary.LittleEndian.Uint32(value); got != want {
+		return nil, corrupt("checksum %08x, want %08x", got, want)
+	}
+	return value[4:], nil
+}
+
+// chunkHeader is what a chunk says about itself before its compressed columns.
+type chunkHeader struct {
+	first    evtchn.Seq
+	count    int
+	time     evtchn.Time // of the first event
+	min, max evtchn.Time
+	raw      int // bytes of the columns before compression
+}
+
+func (h *chunkHeader) append(b []byte) []byte {
+	b = append(b, codecVersion)
+	b = binary.AppendUvarint(b, uint64(h.first))
+	b = binary.AppendUvarint(b, uint64(h.count))
+	b = binary.AppendVarint(b, int64(h.time))
+	b = binary.AppendVarint(b, int64(h.min))
+	b = binary.AppendVarint(b, int64(h.max))
+	return binary.AppendUvarint(b, uint64(h.raw))
+}
+
+// parse reads the header of a chunk's body and returns what follows it.
+func (h *chunkHeader) parse(b []byte) ([]byte, error) {
+	if len(b) == 0 {
+		return nil, corrupt("empty chunk")
+	}
+	if b[0] != codecVersion {
+		return nil, fmt.Errorf("%w: chunk codec %d, this evtrace knows %d: upgrade evtrace", ErrFormat, b[0], codecVersion)
+	}
+	r := fields{b: b[1:]}
+	h.first = evtchn.Seq(r.uvarint())
+	count := r.uvarint()
+	h.time = evtchn.Time(r.varint())
+	h.min = evtchn.Time(r.varint())
+	h.max = evtchn.Time(r.varint())
+	raw := r.uvarint()
+	if r.bad || h.first == 0 || count == 0 || count > ChunkEvents || raw > maxRaw {
+		return nil, corrupt("chunk header: first %d, %d events, %d bytes", h.first, count, raw)
+	}
+	h.count, h.raw = int(count), int(raw)
+	return r.b, nil
+}
+
+// fields reads varints one after the other; bad is set once they do not suffice.
+type fields struct {
+	b   []byte
+	bad bool
+}
+
+func (f *fields) uvarint() uint64 {
+	x, n := binary.Uvarint(f.b)
+	if n <= 0 {
+		f.bad, f.b = true, nil
+		return 0
+	}
+	f.b = f.b[n:]
+	return x
+}
+
+func (f *fields) varint() int64 { return unzigzag(f.uvarint()) }
+
+// packer makes chunk values. It is reused.
+type packer struct {
+	enc encoder
+	zw  *zstd.Encoder
+	raw []byte
+}
+
+func newPacker() (*packer, error) {
+	zw, err := newZstdWriter()
+	return &packer{zw: zw}, err
+}
+
+func newZstdWriter() (*zstd.Encoder, error) {
+	return zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedBetterCompression),
+		zstd.WithEncoderCRC(false), zstd.WithWindowSize(1<<20))
+}
+
+func newZstdReader(limit uint64) (*zstd.Decoder, error) {
+	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(limit), zstd.WithDecoderLowmem(true))
+}
+
+// pack appends the sealed value of a chunk of these events to dst.
+func (p *packer) pack(dst []byte, evs []evtchn.Event) ([]byte, chunkHeader) {
+	p.raw = p.enc.encode(p.raw[:0], evs)
+	h := chunkHeader{first: evs[0].Seq, count: len(evs), time: evs[0].Time, min: evs[0].Time, max: evs[0].Time, raw: len(p.raw)}
+	for i := range evs {
+		h.min, h.max = min(h.min, evs[i].Time), max(h.max, evs[i].Time)
+	}
+	at := len(dst)
+	dst = append(dst, 0, 0, 0, 0)
+	dst = h.append(dst)
+	dst = p.zw.EncodeAll(p.raw, dst)
+	seal(bucketChunks, seqKey(h.first), dst[at:])
+	return dst, h
+}
+
+// unpacker opens chunk values. It is reused.
+type unpacker struct {
+	dec decoder
+	zr  *zstd.Decoder
+	raw []byte
+}
+
+func newUnpacker() (*unpacker, error) {
+	zr, err := newZstdReader(maxRaw + 1<<20)
+	return &unpacker{zr: zr}, err
+}
+
+// open checks the value under the key and readies the decoder for its first event.
+func (u *unpacker) open(key, value []byte) (h chunkHeader, err error) {
+	body, err := unseal(bucketChunks, key, value)
+	if err != nil {
+		return h, err
+	}
+	packed, err := h.parse(body)
+	if err != nil {
+		return h, err
+	}
+	if first, ok := keySeq(key); !ok || first != h.first {
+		return h, corrupt("chunk of event %d under the key of %d", h.first, first)
+	}
+	if u.raw, err = u.zr.DecodeAll(packed, u.raw[:0]); err != nil {
+		return h, corrupt("%v", err)
+	}
+	if len(u.raw) != h.raw {
+		return h, corrupt("%d bytes decompressed, want %d", len(u.raw), h.raw)
+	}
+	if err := u.dec.open(u.raw, h.first, h.time, h.count); err != nil {
+		return h, corrupt("%v", err)
+	}
+	return h, nil
+}
+
+// next decodes the next event of the open chunk, errDone after the last.
+func (u *unpacker) next(ev *evtchn.Event) error {
+	if u.dec.left == 0 {
+		return errDone
+	}
+	u.dec.next(ev)
+	if !ev.Kind.Valid() {
+		return corrupt("event %d has the unknown kind %d", ev.Seq, uint8(ev.Kind))
+	}
+	if u.dec.left == 0 {
+		if err := u.dec.finish(); err != nil {
+			return corrupt("%v", err)
+		}
+	}
+	return nil
+}
+
+var errDone = errors.New("end of chunk")
+
+func seqKey(s evtchn.Seq) []byte { return binary.BigEndian.AppendUint64(nil, uint64(s)) }
+
+func keySeq(key []byte) (evtchn.Seq, bool) {
+	if len(key) != 8 {
+		return 0, false
+	}
+	return evtchn.Seq(binary.BigEndian.Uint64(key)), true
+}
+
+func frameKey(s evtchn.Seq, part int) []byte {
+	return binary.BigEndian.AppendUint16(seqKey(s), uint16(part))
+}
