@@ -108,7 +108,7 @@ func parseEvent(ev *evtchn.Event, line []byte) error {
 	case spec.Res.Type != evtchn.ArgNone:
 		return reject(line, "%s: got %s, want the result: = and %s", spec.Name, show(tok), wanted(spec.Res.Type))
 	}
-	if tok != nil && len(tok) > 0 && tok[0] == '<' {
+	if len(tok) > 0 && tok[0] == '<' {
 		n, ok = parseUint(tok[1:])
 		if !ok || n == 0 {
 			return reject(line, "%s: cause %.40q: want < and a sequence number from 1", spec.Name, tok)

@@ -202,8 +202,13 @@ func TestEveryKind(t *testing.T) {
 				Port: evtchn.Port(v), VCPU: evtchn.VCPU(v), Dom: evtchn.DomID(v), Ctx: evtchn.Context(v), Kind: k, Flags: evtchn.Flags(v)}
 			checkEvent(t, &ev)
 			for _, m := range []*evtchn.Meta{nil, meta} {
-				if what := string(AppendWhat(nil, &ev, m)); what == "" || strings.HasPrefix(what, "kind ") {
-					t.Errorf("%s: described as %q", k, what)
+				d := describer{nil, &ev, m}
+				if !d.known() || len(d.b) == 0 {
+					t.Errorf("%s: no words in describe.go (%q)", k, d.b)
+				}
+				d.b = d.b[:0]
+				if d.plain(); len(d.b) == 0 || d.b[0] == ' ' {
+					t.Errorf("%s: in plain words %q", k, d.b)
 				}
 			}
 		}
@@ -477,6 +482,42 @@ func TestSniff(t *testing.T) {
 		"evtrace te": true, "evtrace tex ": false, "# tracer: nop\n": false, "#\n\r\n  \nevtrace text 1": true, "\x00\x01": false, "\n": false} {
 		if got := Sniff([]byte(s)); got != want {
 			t.Errorf("%q: got %v, want %v", s, got, want)
+		}
+	}
+}
+
+// Notes and scenarios may be longer than the reader's buffer, up to a limit that both sides keep.
+func TestLongHeader(t *testing.T) {
+	long := strings.Repeat("0123456789\t", 1<<15)
+	m := evtchn.Meta{Format: 1, Notes: []string{long, "", "short"}, Scenario: long + "\n\n" + long, Tool: strings.Repeat("x", bufSize)}
+	evs := []evtchn.Event{{Seq: 1, Kind: evtchn.KindEnd}}
+	for _, opt := range []Options{{}, {Lenient: true}} {
+		got, gotEvs, err := readAll(writeAll(t, m, evs), opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !cmp.Equal(m, got) || !cmp.Equal(evs, gotEvs) {
+			t.Errorf("%+v: a long header does not round-trip", opt)
+		}
+	}
+	m = evtchn.Meta{Notes: []string{strings.Repeat("x", maxHeader)}}
+	if err := NewWriter(io.Discard, m).Close(); err == nil || !strings.Contains(err.Error(), "want at most") {
+		t.Errorf("header over the limit: written with %v", err)
+	}
+	_, _, err := readAll(appendHeader(nil, &m), Options{})
+	if !errors.Is(err, ErrFormat) || !strings.HasPrefix(err.Error(), "trace.txt:2: a header of more than") {
+		t.Errorf("header over the limit: read with %v", err)
+	}
+}
+
+func TestLine(t *testing.T) {
+	r, err := NewReader(bytes.NewReader(golden(t)), "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want := r.Line() + 1; r.Next(new(evtchn.Event)) == nil; want++ {
+		if r.Line() != want || want < 23 {
+			t.Errorf("got line %d, want %d", r.Line(), want)
 		}
 	}
 }
