@@ -138,11 +138,7 @@ func (c *checker) keys() {
 func (c *checker) events() []map[evtchn.Port]bool {
 	f := c.f
 	ports := make([]map[evtchn.Port]bool, len(f.index.chunks))
-	u, err := newUnpacker()
-	if err != nil {
-		c.add("chunks", err)
-		return ports
-	}
+	d := new(decoder)
 	st, err := evtchn.NewState(f.meta)
 	if err != nil {
 		c.add("meta", err)
@@ -151,7 +147,7 @@ func (c *checker) events() []map[evtchn.Port]bool {
 	sums := tip{keyframes: f.tip.keyframes, segments: f.tip.segments, findings: f.tip.findings, frameBytes: f.tip.frameBytes}
 	for i, ref := range f.index.chunks {
 		where := fmt.Sprintf("chunk %d (events %d to %d)", i, ref.first, f.lastOf(i))
-		seen, h, err := c.chunk(u, i, st)
+		seen, h, err := c.chunk(d, i, st)
 		if err != nil {
 			c.add(where, err)
 			st = nil // what follows cannot be compared until the next keyframe
@@ -179,9 +175,9 @@ func (c *checker) events() []map[evtchn.Port]bool {
 }
 
 // chunk decodes chunk i and applies its events to st, unless that is nil.
-func (c *checker) chunk(u *unpacker, i int, st *evtchn.State) (map[evtchn.Port]bool, chunkHeader, error) {
+func (c *checker) chunk(d *decoder, i int, st *evtchn.State) (map[evtchn.Port]bool, chunkHeader, error) {
 	var h chunkHeader
-	if err := c.f.openChunk(u, i); err != nil {
+	if err := c.f.openChunk(d, i); err != nil {
 		return nil, h, err
 	}
 	ref := c.f.index.chunks[i]
@@ -189,7 +185,7 @@ func (c *checker) chunk(u *unpacker, i int, st *evtchn.State) (map[evtchn.Port]b
 	var ev evtchn.Event
 	var n int
 	for {
-		err := u.next(&ev)
+		err := d.next(&ev)
 		if err == errDone {
 			break
 		}
@@ -214,7 +210,7 @@ func (c *checker) chunk(u *unpacker, i int, st *evtchn.State) (map[evtchn.Port]b
 		}
 		c.rep.Decoded++
 	}
-	h.raw = len(u.raw)
+	h.raw = len(d.in.raw)
 	return seen, h, nil
 }
 

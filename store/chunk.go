@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"hash/crc32"
 
-	"github.com/klauspost/compress/zstd"
-
 	"github.com/evtrace/evtrace/evtchn"
 )
 
@@ -115,56 +113,29 @@ func (f *fields) uvarint() uint64 {
 
 func (f *fields) varint() int64 { return unzigzag(f.uvarint()) }
 
-// packer makes chunk values. It is reused.
-type packer struct {
-	enc encoder
-	zw  *zstd.Encoder
-	raw []byte
-}
-
-func newPacker() (*packer, error) {
-	zw, err := newZstdWriter()
-	return &packer{zw: zw}, err
-}
-
-func newZstdWriter() (*zstd.Encoder, error) {
-	return zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedBetterCompression),
-		zstd.WithEncoderCRC(false), zstd.WithWindowSize(1<<20))
-}
-
-func newZstdReader(limit uint64) (*zstd.Decoder, error) {
-	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(limit), zstd.WithDecoderLowmem(true))
-}
-
 // pack appends the sealed value of a chunk of these events to dst.
-func (p *packer) pack(dst []byte, evs []evtchn.Event) ([]byte, chunkHeader) {
-	p.raw = p.enc.encode(p.raw[:0], evs)
-	h := chunkHeader{first: evs[0].Seq, count: len(evs), time: evs[0].Time, min: evs[0].Time, max: evs[0].Time, raw: len(p.raw)}
+func (e *encoder) pack(dst []byte, evs []evtchn.Event) ([]byte, chunkHeader) {
+	h := chunkHeader{first: evs[0].Seq, count: len(evs), time: evs[0].Time, min: evs[0].Time, max: evs[0].Time}
+	e.columns(evs)
 	for i := range evs {
 		h.min, h.max = min(h.min, evs[i].Time), max(h.max, evs[i].Time)
+	}
+	for _, c := range e.cols {
+		h.raw += len(c)
 	}
 	at := len(dst)
 	dst = append(dst, 0, 0, 0, 0)
 	dst = h.append(dst)
-	dst = p.zw.EncodeAll(p.raw, dst)
+	for _, c := range e.cols {
+		dst = appendColumn(dst, c, &e.huff)
+	}
 	seal(bucketChunks, seqKey(h.first), dst[at:])
 	return dst, h
 }
 
-// unpacker opens chunk values. It is reused.
-type unpacker struct {
-	dec decoder
-	zr  *zstd.Decoder
-	raw []byte
-}
-
-func newUnpacker() (*unpacker, error) {
-	zr, err := newZstdReader(maxRaw + 1<<20)
-	return &unpacker{zr: zr}, err
-}
-
-// open checks the value under the key and readies the decoder for its first event.
-func (u *unpacker) open(key, value []byte) (h chunkHeader, err error) {
+// openChunk checks the value under the key and readies the decoder for its first event.
+func (d *decoder) openChunk(key, value []byte) (h chunkHeader, err error) {
+	d.left = 0
 	body, err := unseal(bucketChunks, key, value)
 	if err != nil {
 		return h, err
@@ -176,29 +147,26 @@ func (u *unpacker) open(key, value []byte) (h chunkHeader, err error) {
 	if first, ok := keySeq(key); !ok || first != h.first {
 		return h, corrupt("chunk of event %d under the key of %d", h.first, first)
 	}
-	if u.raw, err = u.zr.DecodeAll(packed, u.raw[:0]); err != nil {
+	if err := d.open(packed, h.first, h.time, h.count); err != nil {
 		return h, corrupt("%v", err)
 	}
-	if len(u.raw) != h.raw {
-		return h, corrupt("%d bytes decompressed, want %d", len(u.raw), h.raw)
-	}
-	if err := u.dec.open(u.raw, h.first, h.time, h.count); err != nil {
-		return h, corrupt("%v", err)
+	if got := len(d.in.raw); got != h.raw {
+		return h, corrupt("%d bytes decompressed, want %d", got, h.raw)
 	}
 	return h, nil
 }
 
 // next decodes the next event of the open chunk, errDone after the last.
-func (u *unpacker) next(ev *evtchn.Event) error {
-	if u.dec.left == 0 {
+func (d *decoder) next(ev *evtchn.Event) error {
+	if d.left == 0 {
 		return errDone
 	}
-	u.dec.next(ev)
+	d.event(ev)
 	if !ev.Kind.Valid() {
 		return corrupt("event %d has the unknown kind %d", ev.Seq, uint8(ev.Kind))
 	}
-	if u.dec.left == 0 {
-		if err := u.dec.finish(); err != nil {
+	if d.left == 0 {
+		if err := d.finish(); err != nil {
 			return corrupt("%v", err)
 		}
 	}

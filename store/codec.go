@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"github.com/klauspost/compress/huff0"
+
 	"github.com/evtrace/evtrace/evtchn"
 )
 
@@ -28,31 +30,24 @@ const (
 const maxEventBytes = 1 + 3 + 1 + 3 + 1 + 3 + 5 + 1 + 3*10 + 10 + 10 + 10
 
 // maxRaw is the size of the largest chunk before compression.
-const maxRaw = ChunkEvents*maxEventBytes + numCols*binary.MaxVarintLen64
+const maxRaw = ChunkEvents * maxEventBytes
 
 // encoder turns events into columns. It is reused from chunk to chunk.
 type encoder struct {
 	m    model
 	cols [numCols][]byte
+	huff huff0.Scratch
 }
 
-// encode appends the columns of the events to dst. Their Seqs follow each other.
-func (e *encoder) encode(dst []byte, evs []evtchn.Event) []byte {
-	m := &e.m
-	m.reset(int64(evs[0].Time))
+// columns fills the columns with the events, whose Seqs follow each other.
+func (e *encoder) columns(evs []evtchn.Event) {
+	e.m.reset(int64(evs[0].Time))
 	for i := range e.cols {
 		e.cols[i] = e.cols[i][:0]
 	}
 	for i := range evs {
-		e.event(m, &evs[i])
+		e.event(&e.m, &evs[i])
 	}
-	for i := range e.cols {
-		dst = binary.AppendUvarint(dst, uint64(len(e.cols[i])))
-	}
-	for i := range e.cols {
-		dst = append(dst, e.cols[i]...)
-	}
-	return dst
 }
 
 func (e *encoder) event(m *model, ev *evtchn.Event) {
@@ -64,19 +59,20 @@ func (e *encoder) event(m *model, ev *evtchn.Event) {
 	}
 	s := m.slot(ev.VCPU)
 	tr := s.trans(m)
-	if uint8(ev.Kind) != tr.kind || uint8(ev.Flags) != tr.flags || uint16(ev.Ctx) != s.ctx[tr.class&15] || uint16(ev.Dom) != tr.dom {
+	shape := tr.shape
+	if (shapeOf(ev)^shape)&^shapeGuess != 0 || uint16(ev.Ctx) != s.ctx[ev.Ctx>>12] {
 		h |= missShape
 		c[colKind] = append(c[colKind], uint8(ev.Kind))
 		c[colFlags] = append(c[colFlags], uint8(ev.Flags))
 		c[colCtx] = binary.AppendUvarint(c[colCtx], uint64(ev.Ctx))
 		c[colDom] = binary.AppendUvarint(c[colDom], uint64(ev.Dom))
 	}
-	if uint32(ev.Port) != m.guessPort(s, tr.port) {
+	if uint32(ev.Port) != m.guessPort(s, shape) {
 		h |= missPort
 		c[colPort] = binary.AppendUvarint(c[colPort], uint64(ev.Port))
 	}
 	v := m.valsOf(s, uint8(ev.Kind), uint8(ev.Ctx>>12), uint32(ev.Port))
-	if ev.Args != v.args {
+	if ev.Args[0] != v.args[0] || ev.Args[1] != v.args[1] || ev.Args[2] != v.args[2] {
 		h |= missArgs
 		var mask uint8
 		for i, a := range ev.Args {
@@ -86,7 +82,7 @@ func (e *encoder) event(m *model, ev *evtchn.Event) {
 			}
 		}
 		c[colArgMask] = append(c[colArgMask], mask)
-		v.args = ev.Args
+		v.args[0], v.args[1], v.args[2] = ev.Args[0], ev.Args[1], ev.Args[2]
 	}
 	if ev.Res != v.res {
 		h |= missRes
@@ -97,19 +93,12 @@ func (e *encoder) event(m *model, ev *evtchn.Event) {
 		h |= missTime
 		c[colTime] = binary.AppendUvarint(c[colTime], zigzag(int64(ev.Time)-m.prevTime))
 	}
-	if uint64(ev.Cause) != guessCause(s, tr) {
+	if uint64(ev.Cause) != guessCause(s, shape) {
 		h |= missCause
 		c[colCause] = binary.AppendUvarint(c[colCause], flipCause(uint64(ev.Cause), uint64(ev.Seq)))
 	}
 	c[colHeader] = append(c[colHeader], h)
-	m.learn(s, tr, ev)
-}
-
-func guessCause(s *slot, tr *trans) uint64 {
-	if tr.cause == causeAimed {
-		return s.aimSeq
-	}
-	return 0
+	m.learn(s, tr, ev, h&missPort == 0)
 }
 
 // flipCause turns a cause into its distance from seq, keeps 0 as 0, and is its own inverse for every pair of numbers.
@@ -165,41 +154,41 @@ func (c *column) long() uint64 {
 type decoder struct {
 	m    model
 	cols [numCols]column
+	in   columnReader
 	seq  evtchn.Seq // of the next event
 	left int        // events to come
 }
 
-// open starts on the columns of n events, the first of which has that seq. raw must stay unchanged until the next open.
-// first is the time of the first event.
-func (d *decoder) open(raw []byte, seq evtchn.Seq, first evtchn.Time, n int) error {
+// open starts on the columns in b, of n events, the first of which has that seq and time.
+func (d *decoder) open(b []byte, seq evtchn.Seq, first evtchn.Time, n int) error {
 	d.left = 0
-	rest := raw
-	var sizes [numCols]uint64
-	var sum uint64
-	for i := range sizes {
-		x, k := binary.Uvarint(rest)
-		if k <= 0 || x > maxRaw {
-			return fmt.Errorf("column table cut short or wrong at byte %d of %d", len(raw)-len(rest), len(raw))
+	d.in.raw = d.in.raw[:0]
+	var ends [numCols]int
+	for i := range ends {
+		rest, size, err := d.in.read(b)
+		if err != nil {
+			return fmt.Errorf("column %d: %w", i, err)
 		}
-		sizes[i], rest, sum = x, rest[k:], sum+x
+		b, ends[i] = rest, len(d.in.raw)
+		if i == colHeader && size != n {
+			return fmt.Errorf("%d event headers, want %d", size, n)
+		}
 	}
-	if sum != uint64(len(rest)) {
-		return fmt.Errorf("columns hold %d bytes, want %d", len(rest), sum)
+	if len(b) != 0 {
+		return fmt.Errorf("%d bytes after the last column", len(b))
 	}
-	if sizes[colHeader] != uint64(n) {
-		return fmt.Errorf("%d event headers, want %d", sizes[colHeader], n)
-	}
-	for i := range d.cols {
-		d.cols[i] = column{b: rest[:sizes[i]]}
-		rest = rest[sizes[i]:]
+	at := 0
+	for i, end := range ends {
+		d.cols[i] = column{b: d.in.raw[at:end]}
+		at = end
 	}
 	d.m.reset(int64(first))
 	d.seq, d.left = seq, n
 	return nil
 }
 
-// next decodes the next event. The caller has checked that left is not 0.
-func (d *decoder) next(ev *evtchn.Event) {
+// event decodes the next event. The caller has checked that left is not 0.
+func (d *decoder) event(ev *evtchn.Event) {
 	m, c := &d.m, &d.cols
 	h := c[colHeader].byte()
 	if h&missUnused != 0 {
@@ -211,16 +200,17 @@ func (d *decoder) next(ev *evtchn.Event) {
 	}
 	s := m.slot(vcpu)
 	tr := s.trans(m)
+	shape := tr.shape
 	ev.Seq, ev.VCPU = d.seq, vcpu
 	if h&missShape == 0 {
-		ev.Kind, ev.Flags = evtchn.Kind(tr.kind), evtchn.Flags(tr.flags)
-		ev.Ctx, ev.Dom = evtchn.Context(s.ctx[tr.class&15]), evtchn.DomID(tr.dom)
+		ev.Kind, ev.Flags = evtchn.Kind(shape), evtchn.Flags(shape>>shapeFlags)
+		ev.Ctx, ev.Dom = evtchn.Context(s.ctx[shape>>shapeClass&15]), evtchn.DomID(shape>>shapeDom)
 	} else {
 		ev.Kind, ev.Flags = evtchn.Kind(c[colKind].byte()), evtchn.Flags(c[colFlags].byte())
 		ev.Ctx, ev.Dom = evtchn.Context(c[colCtx].uvarint()), evtchn.DomID(c[colDom].uvarint())
 	}
 	if h&missPort == 0 {
-		ev.Port = evtchn.Port(m.guessPort(s, tr.port))
+		ev.Port = evtchn.Port(m.guessPort(s, shape))
 	} else {
 		ev.Port = evtchn.Port(c[colPort].uvarint())
 	}
@@ -233,7 +223,8 @@ func (d *decoder) next(ev *evtchn.Event) {
 			}
 		}
 	}
-	ev.Args = v.args
+	// One by one: copied as a whole, the words just written would stall the wider loads.
+	ev.Args[0], ev.Args[1], ev.Args[2] = v.args[0], v.args[1], v.args[2]
 	if h&missRes != 0 {
 		v.res = c[colRes].uvarint()
 	}
@@ -244,11 +235,11 @@ func (d *decoder) next(ev *evtchn.Event) {
 		ev.Time = evtchn.Time(m.prevTime + unzigzag(c[colTime].uvarint()))
 	}
 	if h&missCause == 0 {
-		ev.Cause = evtchn.Seq(guessCause(s, tr))
+		ev.Cause = evtchn.Seq(guessCause(s, shape))
 	} else {
 		ev.Cause = evtchn.Seq(flipCause(c[colCause].uvarint(), uint64(d.seq)))
 	}
-	m.learn(s, tr, ev)
+	m.learn(s, tr, ev, h&missPort == 0)
 	d.seq++
 	d.left--
 }

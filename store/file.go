@@ -342,14 +342,9 @@ func findings(tx *bolt.Tx, version []byte) ([]byte, error) {
 	if body == nil || err != nil {
 		return nil, err
 	}
-	zr, err := newZstdReader(maxBlob)
+	out, err := unpackBlob(body)
 	if err != nil {
-		return nil, err
-	}
-	defer zr.Close()
-	out, err := zr.DecodeAll(body, []byte{})
-	if err != nil {
-		return nil, corrupt("findings %q: %v", version, err)
+		return nil, fmt.Errorf("findings %q: %w", version, err)
 	}
 	return out, nil
 }

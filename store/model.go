@@ -51,15 +51,26 @@ type slot struct {
 	ctx      [16]uint16 // the last context of each class
 }
 
-// trans is what followed a history the last time.
+// trans is what followed a history the last time. The shape is packed in one word, because writing and reading it by pieces costs
+// more than all the rest of the model: kind, flags, class of the context, how the port was to be guessed, how the cause, and the domain.
 type trans struct {
 	dt    int64 // since the vcpu's event before
-	dom   uint16
-	kind  uint8
-	flags uint8
-	class uint8
-	port  uint8 // portNone, ...
-	cause uint8 // causeNone, ...
+	shape uint64
+}
+
+const (
+	shapeFlags = 8
+	shapeClass = 16
+	shapePort  = 24
+	shapeCause = 32
+	shapeDom   = 40
+
+	// shapeGuess are the bits that say how to guess, rather than what the event was.
+	shapeGuess = 0xff<<shapePort | 0xff<<shapeCause
+)
+
+func shapeOf(ev *evtchn.Event) uint64 {
+	return uint64(ev.Kind) | uint64(ev.Flags)<<shapeFlags | uint64(ev.Ctx>>12)<<shapeClass | uint64(ev.Dom)<<shapeDom
 }
 
 // vals is what an event of that kind carried the last time.
@@ -116,8 +127,8 @@ func (m *model) valsOf(s *slot, kind, class uint8, port uint32) *vals {
 
 func (m *model) succOf(port uint32) *uint32 { return &m.succ[port*0x9e3779b1>>(32-succBits)] }
 
-func (m *model) guessPort(s *slot, mode uint8) uint32 {
-	switch mode {
+func (m *model) guessPort(s *slot, shape uint64) uint32 {
+	switch uint8(shape >> shapePort) {
 	case portLast:
 		return s.port
 	case portAimed:
@@ -128,29 +139,35 @@ func (m *model) guessPort(s *slot, mode uint8) uint32 {
 	return 0
 }
 
-// learn takes in the event that was just coded. guessed is the mode that the port was guessed with.
-func (m *model) learn(s *slot, tr *trans, ev *evtchn.Event) {
+func guessCause(s *slot, shape uint64) uint64 {
+	if uint8(shape>>shapeCause) == causeAimed {
+		return s.aimSeq
+	}
+	return 0
+}
+
+// learn takes in the event that was just coded. hit: its port had been guessed.
+func (m *model) learn(s *slot, tr *trans, ev *evtchn.Event, hit bool) {
 	class := uint8(ev.Ctx >> 12)
 	port := uint32(ev.Port)
-	mode := tr.port
-	if m.guessPort(s, mode) != port {
-		switch port {
-		case 0:
-			mode = portNone
-		case s.port:
-			mode = portLast
-		case s.aimed:
-			mode = portAimed
-		default:
-			mode = portByPrev
-		}
+	shape := shapeOf(ev)
+	switch {
+	case hit:
+		shape |= tr.shape & (0xff << shapePort)
+	case port == 0:
+		// portNone
+	case port == s.port:
+		shape |= uint64(portLast) << shapePort
+	case port == s.aimed:
+		shape |= uint64(portAimed) << shapePort
+	default:
+		shape |= uint64(portByPrev) << shapePort
 	}
-	cause := causeNone
 	if ev.Cause != 0 {
-		cause = causeAimed
+		shape |= uint64(causeAimed) << shapeCause
 	}
-	*tr = trans{dt: int64(ev.Time) - s.lastTime, dom: uint16(ev.Dom), kind: uint8(ev.Kind), flags: uint8(ev.Flags),
-		class: class, port: mode, cause: cause}
+	tr.shape = shape
+	tr.dt = int64(ev.Time) - s.lastTime
 	s.hist = (s.hist<<9 | uint32(ev.Kind)<<1 | uint32(ev.Res&1)) & (1<<27 - 1)
 	s.lastTime = int64(ev.Time)
 	s.ctx[class] = uint16(ev.Ctx)

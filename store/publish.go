@@ -151,7 +151,7 @@ func (w *Writer) finish(complete bool) {
 	err := w.update(func(tx *bolt.Tx) error {
 		for _, v := range versions {
 			key := []byte(v)
-			if err := tx.Bucket(bucketFindings).Put(key, packBlob(w.pack.zw, bucketFindings, key, w.findings[v])); err != nil {
+			if err := tx.Bucket(bucketFindings).Put(key, packBlob(w.zw, bucketFindings, key, w.findings[v])); err != nil {
 				return err
 			}
 		}

@@ -13,7 +13,7 @@ import (
 // source streams the events of a file.
 type source struct {
 	f    *File
-	u    *unpacker
+	dec  *decoder
 	next int        // chunk to open
 	from evtchn.Seq // events before it are skipped
 	err  error
@@ -27,19 +27,18 @@ func (f *File) Events(from evtchn.Seq) evtchn.Source {
 	if uint64(from) <= f.tip.events {
 		s.next = f.chunkOf(from)
 	}
-	if s.u, _ = f.idle.Get().(*unpacker); s.u == nil {
-		s.u, s.err = newUnpacker()
-	} else {
-		s.u.dec.left = 0
+	if s.dec, _ = f.idle.Get().(*decoder); s.dec == nil {
+		s.dec = new(decoder)
 	}
+	s.dec.left = 0
 	return s
 }
 
 // release gives the source's memory back. The source must not be used again.
 func (s *source) release() {
-	if s.u != nil {
-		s.f.idle.Put(s.u)
-		s.u, s.err = nil, io.ErrClosedPipe
+	if s.dec != nil {
+		s.f.idle.Put(s.dec)
+		s.dec, s.err = nil, io.ErrClosedPipe
 	}
 }
 
@@ -48,8 +47,8 @@ func (s *source) Next(ev *evtchn.Event) error {
 	if s.err != nil {
 		return s.err
 	}
-	if s.u.dec.left > 0 {
-		if err := s.u.next(ev); err != nil {
+	if s.dec.left > 0 {
+		if err := s.dec.next(ev); err != nil {
 			return s.fail(s.next-1, err)
 		}
 		return nil
@@ -69,12 +68,12 @@ func (s *source) advance(ev *evtchn.Event) error {
 		return io.EOF
 	}
 	i := s.next
-	if err := s.f.openChunk(s.u, i); err != nil {
+	if err := s.f.openChunk(s.dec, i); err != nil {
 		return s.fail(i, err)
 	}
 	s.next++
 	for {
-		if err := s.u.next(ev); err != nil {
+		if err := s.dec.next(ev); err != nil {
 			return s.fail(i, err)
 		}
 		if ev.Seq >= s.from {
@@ -83,8 +82,8 @@ func (s *source) advance(ev *evtchn.Event) error {
 	}
 }
 
-// openChunk readies u for the events of chunk i.
-func (f *File) openChunk(u *unpacker, i int) error {
+// openChunk readies d for the events of chunk i.
+func (f *File) openChunk(d *decoder, i int) error {
 	first, last := f.index.chunks[i].first, f.lastOf(i)
 	return f.view(func(tx *bolt.Tx) error {
 		b := tx.Bucket(bucketChunks)
@@ -96,12 +95,12 @@ func (f *File) openChunk(u *unpacker, i int) error {
 		if v == nil {
 			return corrupt("it is missing")
 		}
-		h, err := u.open(key, v)
+		h, err := d.openChunk(key, v)
 		if err != nil {
 			return err
 		}
 		if got := h.first + evtchn.Seq(h.count) - 1; got != last {
-			u.dec.left = 0
+			d.left = 0
 			return corrupt("it ends with event %d, want %d", got, last)
 		}
 		return nil
@@ -203,14 +202,9 @@ func (f *File) loadFrame(st *evtchn.State, at evtchn.Seq) error {
 	if err != nil {
 		return err
 	}
-	zr, err := newZstdReader(maxBlob)
+	raw, err := unpackBlob(packed)
 	if err != nil {
 		return err
-	}
-	defer zr.Close()
-	raw, err := zr.DecodeAll(packed, nil)
-	if err != nil {
-		return corrupt("%v", err)
 	}
 	if err := st.UnmarshalBinary(raw); err != nil {
 		return corrupt("%v", err)

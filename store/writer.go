@@ -52,7 +52,8 @@ type Writer struct {
 	state *evtchn.State
 	next  evtchn.Seq
 	buf   []evtchn.Event
-	pack  *packer
+	enc   encoder
+	zw    *zstd.Encoder
 	err   error
 	done  bool
 
@@ -94,7 +95,7 @@ func Create(path string, meta evtchn.Meta, opt Options) (*Writer, error) {
 	if w.batch == 0 {
 		w.batch = defaultBatch
 	}
-	if w.pack, err = newPacker(); err != nil {
+	if w.zw, err = newZstdWriter(); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if err := w.claim(); err != nil {
@@ -230,7 +231,7 @@ func (w *Writer) apply() (err error) {
 func (w *Writer) packEvents(evs []evtchn.Event) error {
 	at := len(w.arena)
 	var h chunkHeader
-	w.arena, h = w.pack.pack(w.arena, evs)
+	w.arena, h = w.enc.pack(w.arena, evs)
 	size := len(w.arena) - at
 	if size > maxValue && len(evs) > 1 {
 		w.arena = w.arena[:at]
@@ -268,7 +269,7 @@ func (w *Writer) keyframe(seq evtchn.Seq) error {
 	if w.snapshot, err = w.state.AppendBinary(w.snapshot[:0]); err != nil {
 		return fmt.Errorf("%s: state after event %d: %w", w.path, seq, err)
 	}
-	packed := w.pack.zw.EncodeAll(w.snapshot, nil)
+	packed := w.zw.EncodeAll(w.snapshot, nil)
 	parts := (len(packed) + framePart - 1) / framePart
 	for i := range parts {
 		piece := packed[i*framePart : min((i+1)*framePart, len(packed))]
@@ -328,11 +329,4 @@ func (w *Writer) update(f func(tx *bolt.Tx) error) error {
 
 func (w *Writer) putMeta(tx *bolt.Tx, key, body []byte) error {
 	return tx.Bucket(bucketMeta).Put(key, sealed(bucketMeta, key, body))
-}
-
-// packBlob compresses data for a value of its own.
-func packBlob(zw *zstd.Encoder, bucket, key, data []byte) []byte {
-	v := zw.EncodeAll(data, make([]byte, 4, 4+len(data)/2))
-	seal(bucket, key, v)
-	return v
 }
