@@ -6,6 +6,7 @@ import "math/bits"
 // changes nothing but Seq and Now.
 func (s *State) Apply(ev *Event) {
 	s.Seq, s.Now = ev.Seq, ev.Time
+	s.changed = s.changed[:0]
 	if int(ev.VCPU) >= len(s.V) || ev.VCPU < NoVCPU || int(ev.Port) >= s.Ports() || !ev.Kind.Valid() {
 		return
 	}
@@ -186,7 +187,7 @@ func (s *State) Apply(ev *Event) {
 	case KindBlock:
 		if ev.VCPU >= 0 {
 			vc := &s.V[ev.VCPU]
-			vc.Run = Blocked
+			vc.Run, vc.InXen = Blocked, false
 			if vc.Polling {
 				vc.Run = Polling
 			}
@@ -280,7 +281,8 @@ func (ev *Event) vcpu(*State) VCPU {
 func (s *State) applyRecord(ev *Event, p Port, ps *PortState, target VCPU, word int, mask uint64) {
 	switch ev.Kind {
 	case KindPortUnbind, KindPortBind, KindPortClose, KindPortVCPU, KindNotifyRead, KindOwnerWrite, KindOwnerRead,
-		KindAcceptSet, KindAcceptClear, KindReasonSet, KindReasonClear, KindUserSet, KindRequestPush, KindRequestPop:
+		KindAcceptSet, KindAcceptClear, KindReasonSet, KindReasonClear, KindUserSet, KindIRQSet, KindRequestPush,
+		KindRequestPop:
 		if ps == nil {
 			return
 		}
@@ -288,10 +290,27 @@ func (s *State) applyRecord(ev *Event, p Port, ps *PortState, target VCPU, word 
 	switch ev.Kind {
 	case KindPortBind:
 		ps.Status, ps.Notify, ps.Peer = PortStatus(ev.Args[0]), VCPU(int16(ev.Args[1])), ev.Args[2]
+		if peer := Port(uint32(ps.Peer)); ps.Status == PortInterdomain && ps.Peer>>32 == 0 && peer != NoPort && int(peer) < s.Ports() {
+			q := s.PortAt(peer) // both ends are here
+			q.Status, q.Peer = PortInterdomain, uint64(p)
+			ps = s.PortAt(p)
+		}
+		switch ps.Status {
+		case PortIPI, PortVIRQ:
+			ps.Handler = HandlerPerCPU
+		case PortPIRQ:
+			ps.Handler = HandlerIRQ
+		default:
+			ps.Handler, ps.User = HandlerNone, -1
+		}
 	case KindPortUnbind:
 		ps.Status = PortUnbound
 	case KindPortClose:
+		if peer := Port(uint32(ps.Peer)); ps.Status == PortInterdomain && ps.Peer>>32 == 0 && int(peer) < len(s.P) {
+			s.P[peer].Status = PortUnbound
+		}
 		ps.Status, ps.Notify, ps.Peer = PortFree, 0, 0
+		ps.Handler, ps.User, ps.Reasons, ps.Active = HandlerNone, -1, 0, false
 		s.Pend.set(word, mask, Zero)
 		s.endEpisode(ps)
 	case KindPortVCPU:
@@ -312,6 +331,8 @@ func (s *State) applyRecord(ev *Event, p Port, ps *PortState, target VCPU, word 
 		ps.Reasons &^= uint8(ev.Args[0])
 	case KindUserSet:
 		ps.User, ps.Handler = int32(int16(ev.Args[0])), HandlerUser
+	case KindIRQSet:
+		ps.Handler = HandlerIRQ
 	case KindRequestPush:
 		ps.Request = true
 		s.endDuties(p)
@@ -528,6 +549,7 @@ func (s *State) settle(p Port) {
 	if !s.Exposed(p) {
 		if ps.ExposedSeq != 0 {
 			ps.ExposedSeq, ps.ExposedAt, ps.UnnoticedSeq, ps.UnnoticedAt = 0, 0, 0, 0
+			s.changed = append(s.changed, p)
 			for i, q := range s.exposed {
 				if q == p {
 					s.exposed = append(s.exposed[:i], s.exposed[i+1:]...)
@@ -540,10 +562,16 @@ func (s *State) settle(p Port) {
 	if ps.ExposedSeq == 0 {
 		ps.ExposedSeq, ps.ExposedAt = s.Seq, s.Now
 		s.exposed = append(s.exposed, p)
+		s.changed = append(s.changed, p)
 	}
-	if ps.duties > 0 || ps.Request || s.someoneLooks(ps) {
+	noticed := ps.duties > 0 || ps.Request || s.someoneLooks(ps)
+	if noticed == (ps.UnnoticedSeq == 0) {
+		return
+	}
+	s.changed = append(s.changed, p)
+	if noticed {
 		ps.UnnoticedSeq, ps.UnnoticedAt = 0, 0
-	} else if ps.UnnoticedSeq == 0 {
+	} else {
 		ps.UnnoticedSeq, ps.UnnoticedAt = s.Seq, s.Now
 	}
 }

@@ -125,6 +125,7 @@ const (
 	KindOpDone // a task's operation is done
 	KindIRQ    // a capture shows that an interrupt handler ran
 	KindSnap   // a capture shows a PEND and a MASK word
+	KindIRQSet // a driver attaches its interrupt handler to the port
 
 	kindEnd
 )
@@ -212,6 +213,7 @@ var specs = [kindEnd]Spec{
 	KindRequestPop:  {Name: "request.pop", Doc: "takes the request to look at the port"},
 	KindOpDone:      {Name: "op.done", Args: []Arg{{"op", ArgOp}, {"errno", ArgInt}, {"value", ArgUint}}, Doc: "the task's operation is done"},
 	KindIRQ:         {Name: "irq", Args: []Arg{{"irq", ArgUint}}, Doc: "an interrupt handler was seen to run"},
+	KindIRQSet:      {Name: "irq.set", Doc: "a driver of the kernel attaches its interrupt handler to the port"},
 	KindSnap:        {Name: "snap", Args: []Arg{argWord, {"pend", ArgBits}, {"mask", ArgBits}}, Doc: "a PEND and a MASK word as they were seen"},
 }
 

@@ -28,7 +28,8 @@ type State struct {
 
 	lanes   []duty // what each context owes: task level by vcpu, upcall level by vcpu, then foreign paths
 	exposed []Port
-	recheck bool // the policy's senders look again at the notify vcpu when they are done
+	changed []Port // settled differently by the last event
+	recheck bool   // the policy's senders look again at the notify vcpu when they are done
 }
 
 // VCPUState is the state of one vcpu.
@@ -222,6 +223,10 @@ func (s *State) Accepts(v VCPU, p Port) Bit {
 // ExposedPorts lists the ports that are pending and unmasked now, in the order in which they became so. Do not change it.
 func (s *State) ExposedPorts() []Port { return s.exposed }
 
+// Changed lists the ports of which the last event applied changed whether they are exposed or noticed, in the order in which
+// it did; a port can stand there more than once. The list is valid until the next Apply: do not change it.
+func (s *State) Changed() []Port { return s.changed }
+
 // Owed reports whether some context is in the middle of telling a vcpu about the port.
 func (s *State) Owed(p Port) bool { return int(p) < len(s.P) && s.P[p].duties > 0 }
 
@@ -261,5 +266,6 @@ func (s *State) Clone() *State {
 	c.P = slices.Clone(s.P)
 	c.lanes = slices.Clone(s.lanes)
 	c.exposed = slices.Clone(s.exposed)
+	c.changed = nil
 	return &c
 }

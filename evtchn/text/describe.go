@@ -253,6 +253,8 @@ func (d *describer) guest() bool {
 		}
 	case evtchn.KindUserSet:
 		d.str("user ").task(a[0])
+	case evtchn.KindIRQSet:
+		d.str("a driver's handler")
 	case evtchn.KindRingPush:
 		d.str("queued for ").task(a[0]).when(evtchn.One, ": the ring is full")
 	case evtchn.KindRingPop:
