@@ -1,0 +1,31 @@
+// Package analyze judges a trace: which events were lost or late, at which step they went unnoticed, and why.
+//
+// Start with [Run], which reads a [evtchn.Source] to its end, or feed an [Analyzer] while a trace is recorded or replayed. Both
+// go over the events once and keep a bounded record per port, so the length of a trace does not matter.
+//
+// # Episodes and findings
+//
+// An episode is one stay of a port in PEND. It is exposed while the port is known to be pending and unmasked. What is wrong
+// with an episode is a [Finding]:
+//
+//   - lost: nobody was going to look at the exposed port, and nobody did until the trace ended or the port was closed; or its
+//     event was dropped because it had no handler, or erased because PEND was cleared after the handler had run;
+//   - late: the same, but somebody did look after all: because another port of the same word was raised, because the port
+//     was signalled again, or because a tick swept all words; or else the delay exceeds Options.LateAfter;
+//   - duplicate, concurrent, wrong-vcpu: a port was picked twice for one event, while its handler was running on another vcpu,
+//     or on a vcpu that does not accept it. These are only found in complete traces;
+//   - unknown: records are missing that could change the answer. It is never silently one of the others.
+//
+// An episode that goes unnoticed, is signalled again in vain and goes unnoticed again is one finding. A masked port is not
+// lost, however long it is pending: a per-vcpu spinlock IPI stays masked by design. A port that somebody is about to be told
+// of when the trace ends is in flight, and not a finding.
+//
+// # Verdict
+//
+// The worst finding decides, in the order lost, violated (duplicate, concurrent, wrong-vcpu), late, unknown, clean.
+//
+// # What it refuses to do
+//
+// It has no clock and no randomness, reads no file, and does not repair a trace: events whose numbers do not increase are an
+// error of class [ErrOrder]. It keeps no event: evidence is given by number.
+package analyze

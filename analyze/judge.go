@@ -1,0 +1,540 @@
+package analyze
+
+import (
+	"slices"
+
+	"github.com/evtrace/evtrace/evtchn"
+)
+
+// settled looks at a port that the event has made exposed, or unnoticed.
+func (a *Analyzer) settled(p evtchn.Port, ev *evtchn.Event) {
+	ps := a.state.PortAt(p)
+	if ps.ExposedSeq != ev.Seq && ps.UnnoticedSeq != ev.Seq {
+		return
+	}
+	t := a.port(p)
+	st := a.step(ev, ev.Target())
+	if ps.ExposedSeq == ev.Seq {
+		t.expose = st
+		t.addExposure(ev.Time)
+	}
+	if ps.UnnoticedSeq == ev.Seq && !t.delivered {
+		a.unnoticed(p, t, ps, st)
+	}
+}
+
+// unnoticed opens a finding, or adds one more signalling in vain to that which is open.
+func (a *Analyzer) unnoticed(p evtchn.Port, t *portTrack, ps *evtchn.PortState, st step) {
+	d := t.draft
+	if d == nil {
+		d = a.newDraft(p, t, ps)
+		d.unnoticed = st
+		t.draft = d
+	}
+	l := a.link(p, t, ps, st)
+	if len(d.links) == 0 {
+		d.vcpu, d.cause = l.vcpu, l.cause
+	}
+	if len(d.links) == maxLinks {
+		d.links[maxLinks-1] = l // the last one matters more than those in between
+		d.more++
+		return
+	}
+	if n := len(d.links); n > 0 && d.links[n-1].sel.seq == l.sel.seq && d.links[n-1].unmask.seq == l.unmask.seq {
+		return // nothing new was done for the port
+	}
+	d.links = append(d.links, l)
+}
+
+func (a *Analyzer) newDraft(p evtchn.Port, t *portTrack, ps *evtchn.PortState) *draft {
+	return &draft{port: p, owner: ps.Owner, pending: t.set, exposed: ps.ExposedSeq != 0, exposedAt: ps.ExposedAt,
+		vcpu: evtchn.NoVCPU, cause: CauseUnknown}
+}
+
+// link says how the last signalling of the port came to nothing at the step.
+func (a *Analyzer) link(p evtchn.Port, t *portTrack, ps *evtchn.PortState, st step) link {
+	l := link{found: t.found, sel: t.sel, look: st, owner: ps.Owner, vcpu: evtchn.NoVCPU}
+	if t.expose.kind == evtchn.KindMaskClear || t.expose.kind == evtchn.KindMaskTAC {
+		l.unmask = t.expose
+	}
+	if t.unmask.seq > l.unmask.seq && t.unmask.seq > t.set.seq {
+		l.unmask = t.unmask
+	}
+	if l.found.seq < l.unmask.seq {
+		l.found = step{}
+	}
+	switch st.kind {
+	case evtchn.KindWordRead, evtchn.KindUpcallExit, evtchn.KindActiveXchg, evtchn.KindSweepRead:
+		l.vcpu = st.vcpu
+		if st.vcpu >= 0 {
+			l.xchg = a.v[st.vcpu].xchg
+		}
+	default:
+		if v := ps.Own.Next(0); v != evtchn.NoVCPU {
+			l.vcpu = v
+		} else if t.sel.ok() {
+			l.vcpu = t.sel.target
+		} else {
+			l.vcpu = st.vcpu
+		}
+	}
+	l.cause = a.cause(p, t, ps, &l)
+	if t.owned.seq > t.set.seq || l.cause == CauseStaleNotify || l.cause == CauseNonOwner {
+		l.barred = t.barred
+		if t.moved.seq > t.owned.seq || !t.owned.ok() {
+			l.moved = t.moved
+		} else {
+			l.moved = t.owned
+		}
+	}
+	return l
+}
+
+// cause classifies one signalling in vain. It may complete the link's notify and moved steps.
+func (a *Analyzer) cause(p evtchn.Port, t *portTrack, ps *evtchn.PortState, l *link) Cause {
+	s := a.state
+	if l.look.kind == evtchn.KindActiveXchg {
+		return CauseActiveElsewhere
+	}
+	for v := ps.Own.Next(0); v != evtchn.NoVCPU; v = ps.Own.Next(v + 1) {
+		if a.anyVCPU || s.Accepts(v, p) == evtchn.One {
+			l.vcpu = v
+			return CauseKickMissing // its SEL is set, and yet nobody looks
+		}
+	}
+	if !t.sel.ok() {
+		if t.bind.seq > t.set.seq || !t.set.ok() && ps.Swallowed > 0 {
+			return CauseSwallowed
+		}
+		return CauseUnknown
+	}
+	sel := &t.sel
+	if sel.guest() {
+		switch {
+		case t.barred.seq > sel.seq && t.barred.target == sel.target,
+			t.owned.seq > sel.seq && evtchn.VCPU(int16(t.owned.arg)) == sel.target:
+			return CauseNonOwner // the right vcpu when it was told, no more when it looked
+		case s.Accepts(sel.target, p) == evtchn.One && sel.seq < t.expose.seq:
+			return CauseClearedBefore
+		case s.Accepts(sel.target, p) == evtchn.One:
+			return CauseUnknown
+		case t.masked == evtchn.One && l.unmask.ok():
+			return CauseMaskedElsewhere
+		}
+		return CauseWrongVCPU
+	}
+	// The hypervisor set it, for the vcpu that it found in the port's record.
+	for i := range t.notify {
+		if n := &t.notify[i]; n.ok() && evtchn.VCPU(int16(n.arg)) == sel.target {
+			if t.moved.seq > n.seq && t.moved.seq < sel.seq && t.moved.target != sel.target {
+				l.notify = *n
+				return CauseStaleNotify
+			}
+			break
+		}
+	}
+	switch {
+	case s.Accepts(sel.target, p) == evtchn.One && sel.seq < t.expose.seq:
+		return CauseClearedBefore
+	case s.Accepts(sel.target, p) == evtchn.One && t.accepts.seq < l.look.seq && t.accepts.seq < sel.seq:
+		return CauseUnknown
+	}
+	return CauseNonOwner
+}
+
+// pick notes what is true when a port is picked.
+func (a *Analyzer) pick(ev *evtchn.Event, target evtchn.VCPU, t *portTrack) pick {
+	s := a.state
+	p := ev.Port
+	ps := s.PortAt(p)
+	pk := pick{step: a.step(ev, target), own: ps.Own.Has(ev.VCPU), exposed: ps.ExposedSeq != 0, exposedAt: ps.ExposedAt}
+	if !s.Observed && ps.Owner != ev.VCPU && s.Accepts(ev.VCPU, p) == evtchn.Zero {
+		pk.alien = t.accepts.seq < a.v[ev.VCPU].look.seq
+	}
+	if pk.exposed && !pk.own && !a.anyVCPU && !s.Owed(p) && !ps.Request && !ps.Own.Empty() {
+		pk.lucky = true
+		for v := ps.Own.Next(0); v != evtchn.NoVCPU; v = ps.Own.Next(v + 1) {
+			if s.Accepts(v, p) != evtchn.Zero && !s.Heedless(v) {
+				pk.lucky = false
+			}
+		}
+	}
+	return pk
+}
+
+// settlePick judges a delivery that waited for the vcpu's next event: one that finds the handler running elsewhere undoes it.
+func (a *Analyzer) settlePick(ev *evtchn.Event) {
+	vt := &a.v[ev.VCPU]
+	pk := &vt.picked
+	pk.pending = false
+	if ev.Kind == evtchn.KindActiveXchg && ev.Port == pk.port && ev.Res == 1 {
+		return
+	}
+	a.deliver(a.port(pk.port), pk)
+}
+
+// deliver judges the picking of a port.
+func (a *Analyzer) deliver(t *portTrack, pk *pick) {
+	p := pk.port
+	a.totals.Delivered++
+	vt := &a.v[pk.vcpu]
+	exact := !a.state.Observed && a.gaps == 0
+	if exact {
+		if !t.armed && t.pickedS.ok() {
+			a.violation(KindDuplicate, CauseRepeated, t, pk)
+		}
+		if t.running != evtchn.NoVCPU && t.running != pk.vcpu {
+			a.violation(KindConcurrent, CauseRepeated, t, pk)
+		}
+		if pk.alien {
+			a.violation(KindWrongVCPU, CauseNotAccepted, t, pk)
+		}
+	}
+	exposedAt, exposed := pk.exposedAt, pk.exposed
+	if t.draft != nil && t.draft.exposed {
+		exposedAt, exposed = t.draft.exposedAt, true
+	}
+	if exposed && !t.delivered {
+		a.latency.add(pk.at - exposedAt)
+	}
+	switch {
+	case t.draft != nil:
+		a.closeNoticed(t, pk)
+	case pk.lucky && !t.delivered:
+		d := a.newDraft(p, t, a.state.PortAt(p))
+		d.exposed, d.exposedAt, d.lucky = pk.exposed, pk.exposedAt, true
+		st := t.sel
+		if t.stop.seq > st.seq {
+			st = t.stop
+		}
+		d.unnoticed = st
+		l := a.link(p, t, a.state.PortAt(p), st)
+		l.xchg, l.look = step{}, step{}
+		l.vcpu = t.sel.target
+		d.links, d.vcpu, d.cause = []link{l}, l.vcpu, l.cause
+		t.draft = d
+		a.closeNoticed(t, pk)
+	case t.unsure.ok() && exposed && !t.delivered && !pk.own && a.rescuer(p, pk) != evtchn.NoPort && a.rescuer(p, pk) != p:
+		a.undecided(t, &pk.step)
+	case exposed && !t.delivered && a.opt.LateAfter > 0 && pk.at-exposedAt > a.opt.LateAfter:
+		d := a.newDraft(p, t, a.state.PortAt(p))
+		d.exposed, d.exposedAt, d.cause = true, exposedAt, CauseSlow
+		a.emit(t, d, &ending{kind: KindLate, noticed: pk.step, late: true})
+	}
+	t.delivered, t.armed, t.pickedS = true, false, pk.step
+	t.running, t.handled, t.overrun = pk.vcpu, step{}, 0
+	vt.running = p
+}
+
+// rescuer is the port for which the SEL bit was set that made the vcpu read the word.
+func (a *Analyzer) rescuer(p evtchn.Port, pk *pick) evtchn.Port {
+	return a.state.V[pk.vcpu].ScanBy[a.state.Word(p)]
+}
+
+// closeNoticed ends a stretch that somebody noticed in the end.
+func (a *Analyzer) closeNoticed(t *portTrack, pk *pick) {
+	d := t.draft
+	e := ending{kind: KindLate, noticed: pk.step}
+	vt := &a.v[pk.vcpu]
+	word := a.state.Word(d.port)
+	switch {
+	case vt.look.kind == evtchn.KindSweepRead && vt.look.arg == uint64(word):
+		e.swept = true
+		e.rescue = vt.look
+	case pk.own && d.lastCause() == CauseKickMissing && vt.told.seq > d.links[len(d.links)-1].look.seq:
+		e.rescue = vt.told
+		if vt.told.port != d.port {
+			e.rescuer = vt.told.port
+		}
+	case pk.own:
+		e.rescue = t.sel
+	default:
+		if q := a.rescuer(d.port, pk); q != d.port {
+			e.rescuer = q
+		}
+		if st := vt.setBy(word); st.ok() && st.port == e.rescuer {
+			e.rescue = *st
+		}
+	}
+	if q := e.rescuer; q != evtchn.NoPort {
+		if qt := a.port(q); qt.set.ok() && qt.set.seq < pk.seq {
+			e.ring = qt.set
+		}
+	}
+	a.emit(t, d, &e)
+	t.draft = nil
+}
+
+func (d *draft) lastCause() Cause {
+	if len(d.links) == 0 {
+		return d.cause
+	}
+	return d.links[len(d.links)-1].cause
+}
+
+// vanished ends a stretch of which the trace shows only that PEND has been cleared meanwhile.
+func (a *Analyzer) vanished(t *portTrack, st step) {
+	a.emit(t, t.draft, &ending{kind: KindUnknown, vanished: st})
+	t.draft = nil
+}
+
+// undecided reports an episode that a vcpu may or may not have passed over.
+func (a *Analyzer) undecided(t *portTrack, noticed *step) {
+	p := t.unsure.port
+	if noticed != nil {
+		p = noticed.port
+	}
+	d := a.newDraft(p, t, a.state.PortAt(p))
+	d.unnoticed, d.vcpu = t.unsure, t.unsure.vcpu
+	e := ending{kind: KindUnknown, unsure: true}
+	if noticed != nil {
+		e.noticed = *noticed
+	}
+	a.emit(t, d, &e)
+}
+
+// noteClear judges the clearing of PEND.
+func (a *Analyzer) noteClear(ev *evtchn.Event, target evtchn.VCPU, t *portTrack) {
+	st := a.step(ev, target)
+	switch {
+	case t.draft != nil && ev.VCPU >= 0:
+		// Noticed by clearing: a capture may not show the delivery, and a poller has none.
+		pk := pick{step: st, own: t.sel.ok() && t.sel.target == ev.VCPU && t.sel.seq > t.draft.links[len(t.draft.links)-1].look.seq}
+		if t.draft.exposed {
+			a.latency.add(st.at - t.draft.exposedAt)
+		}
+		a.closeNoticed(t, &pk)
+	case t.draft != nil:
+		a.vanished(t, st)
+	case !a.state.Observed && t.handled.ok() && t.overrun > 0:
+		d := a.newDraft(ev.Port, t, a.state.PortAt(ev.Port))
+		d.cause, d.unnoticed, d.vcpu, d.swallowed = CauseClearedBefore, st, ev.VCPU, uint64(t.overrun)
+		a.emit(t, d, &ending{kind: KindLost, erased: t.handled})
+	}
+	t.handled = step{}
+}
+
+// noteClose judges the closing of a port.
+func (a *Analyzer) noteClose(st step, t *portTrack) {
+	if d := t.draft; d != nil {
+		a.emit(t, d, &ending{kind: KindLost, closed: st})
+		t.draft = nil
+	}
+	if t.drop != nil {
+		if t.drop.closing {
+			t.drop = nil // its user had let go of it already
+		} else {
+			a.closeDrop(t)
+		}
+	}
+	t.begin(step{})
+	t.armed = false
+}
+
+// noteDrop opens a finding about an event without a taker. It is reported when no more sends can fall to it.
+func (a *Analyzer) noteDrop(st step, t *portTrack) {
+	if t.drop != nil {
+		a.closeDrop(t)
+	}
+	d := a.newDraft(st.port, t, a.state.PortAt(st.port))
+	d.kind, d.cause, d.unnoticed, d.vcpu, d.closing = KindLost, CauseDropped, st, st.vcpu, t.closing
+	if n := len(t.exposures); n > 0 && !d.exposed {
+		d.exposed, d.exposedAt = true, t.exposures[n-1]
+	}
+	t.drop = d
+}
+
+func (a *Analyzer) closeDrop(t *portTrack) {
+	a.emit(t, t.drop, &ending{kind: KindLost, dropped: t.pickedS})
+	t.drop = nil
+}
+
+// violation reports a delivery that should not have been.
+func (a *Analyzer) violation(kind Kind, cause Cause, t *portTrack, pk *pick) {
+	d := a.newDraft(pk.port, t, a.state.PortAt(pk.port))
+	d.exposed, d.exposedAt, d.cause = pk.exposed, pk.exposedAt, cause
+	d.unnoticed, d.vcpu = step{}, evtchn.NoVCPU
+	e := ending{kind: kind, noticed: pk.step, before: t.pickedS}
+	if kind == KindWrongVCPU {
+		e.before = a.v[pk.vcpu].look
+	}
+	a.emit(t, d, &e)
+}
+
+// Finish ends the trace and gives the report. The analyzer is of no use afterwards.
+func (a *Analyzer) Finish() *Report {
+	for i := range a.v {
+		if pk := &a.v[i].picked; pk.pending {
+			pk.pending = false
+			a.deliver(a.port(pk.port), pk)
+		}
+	}
+	a.now = max(a.now, a.meta.Duration)
+	for i, t := range a.ports {
+		if t != nil {
+			a.finishPort(evtchn.Port(i), t)
+		}
+	}
+	for i := range a.state.V {
+		if a.state.V[i].InUpcall && !a.state.Observed {
+			a.costs.Upcalls++
+		}
+	}
+	return a.report()
+}
+
+// finishPort says what the end of the trace leaves of a port.
+func (a *Analyzer) finishPort(p evtchn.Port, t *portTrack) {
+	s := a.state
+	exposed := s.Exposed(p)
+	if s.Pending(p) == evtchn.One && s.Masked(p) == evtchn.One {
+		a.totals.MaskedAtEnd++
+	}
+	if t.drop != nil {
+		a.closeDrop(t)
+	}
+	switch {
+	case t.draft != nil && s.Unnoticed(p):
+		e := ending{kind: KindLost}
+		// A capture ends somewhere. What is not older than its slowest normal delivery may still have been on its way.
+		if s.Observed && a.latency.count > 0 && a.now-t.draft.exposedAt <= evtchn.Time(a.latency.max) {
+			e.kind, e.young = KindUnknown, true
+		}
+		a.emit(t, t.draft, &e)
+	case t.draft != nil:
+		a.emit(t, t.draft, &ending{kind: KindLate, again: !exposed, inFlight: exposed})
+	case exposed && !t.delivered && s.Observed && t.unsure.ok() && a.now-s.PortAt(p).ExposedAt > evtchn.Time(a.latency.max):
+		t.unsure.port = p
+		a.undecided(t, nil)
+	case exposed && !t.delivered:
+		a.totals.InFlight++
+	}
+	t.draft = nil
+}
+
+// involved lists the vcpus on whose steps the finding rests.
+func (d *draft) involved(e *ending) evtchn.VCPUSet {
+	var set evtchn.VCPUSet
+	add := func(v evtchn.VCPU) {
+		if v >= 0 && v < evtchn.MaxVCPUs {
+			set.Add(v)
+		}
+	}
+	add(d.owner)
+	add(d.vcpu)
+	for i := range d.links {
+		l := &d.links[i]
+		add(l.owner)
+		add(l.vcpu)
+		if l.unmask.ok() {
+			add(l.unmask.vcpu)
+		}
+		if l.sel.ok() {
+			add(l.sel.vcpu)
+			add(l.sel.target)
+		}
+	}
+	if e.noticed.ok() {
+		add(e.noticed.vcpu)
+	}
+	return set
+}
+
+// gapIn finds a gap in the records of the vcpus since the step.
+func (a *Analyzer) gapIn(since evtchn.Seq, vs evtchn.VCPUSet) (step, bool) {
+	if a.gapAll.ok() && a.gapAll.seq > since {
+		return a.gapAll, true
+	}
+	for v := vs.Next(0); v != evtchn.NoVCPU && int(v) < len(a.v); v = vs.Next(v + 1) {
+		if g := a.v[v].gap; g.ok() && g.seq > since {
+			return g, true
+		}
+	}
+	return step{}, false
+}
+
+// ending is how a finding ends, and what it was that ended it.
+type ending struct {
+	kind     Kind
+	noticed  step        // who noticed it
+	rescuer  evtchn.Port // whose SEL bit it was
+	rescue   step        // the setting of that bit, or the sweep, or the port's own later signalling
+	ring     step        // the raising of the rescuer
+	before   step        // the earlier delivery, or the reading of the word
+	closed   step
+	vanished step
+	erased   step
+	dropped  step
+	gap      step
+	swept    bool
+	late     bool // past the bound only
+	young    bool
+	again    bool
+	inFlight bool
+	unsure   bool
+	noOwner  bool
+}
+
+// emit turns a draft into a finding, or into unknown where missing evidence could change it.
+func (a *Analyzer) emit(t *portTrack, d *draft, e *ending) {
+	if (e.kind == KindLost || e.kind == KindLate) && !e.late {
+		vs := d.involved(e)
+		if g, ok := a.gapIn(d.pending.seq, vs); ok && d.cause != CauseDropped {
+			e.kind, e.gap = KindUnknown, g
+		} else if a.state.Observed && len(d.links) > 0 && d.owner == evtchn.NoVCPU {
+			e.kind, e.noOwner = KindUnknown, true
+		}
+	}
+	*a.totals.of(e.kind)++
+	k := e.kind.rank()
+	if a.kept[k] >= a.opt.MaxFindings {
+		return
+	}
+	a.kept[k]++
+	c := a.clock
+	f := Finding{Kind: e.kind, Port: d.port, Word: a.state.Word(d.port), OwnerVCPU: d.owner, UnnoticedSeq: d.unnoticed.seq,
+		UnnoticedVCPU: d.vcpu, NoticedVCPU: evtchn.NoVCPU, RescuedByPort: e.rescuer, Cause: d.cause, SwallowedSends: d.swallowed,
+		Exposures: make([]int64, 0, len(t.exposures))}
+	if d.pending.ok() {
+		f.PendingAt = c.at(d.pending.at)
+	}
+	if d.exposed {
+		f.ExposedAt = c.at(d.exposedAt)
+	}
+	if d.unnoticed.ok() {
+		f.UnnoticedAt = c.at(d.unnoticed.at)
+	}
+	if e.noticed.ok() {
+		f.NoticedAt, f.NoticedSeq, f.NoticedVCPU = c.at(e.noticed.at), e.noticed.seq, e.noticed.vcpu
+		if d.exposed {
+			delay := max(*f.NoticedAt-*f.ExposedAt, 0)
+			f.Delay = &delay
+		}
+	}
+	for _, at := range t.exposures {
+		f.Exposures = append(f.Exposures, c.of(at))
+	}
+	w := writer{a: a, t: t, d: d, e: e}
+	w.tell()
+	f.Why, f.Evidence = w.why, w.evidence
+	f.order = d.unnoticed.seq
+	if f.order == 0 {
+		f.order = e.noticed.seq
+	}
+	a.findings = append(a.findings, f)
+}
+
+func (a *Analyzer) sortFindings() {
+	slices.SortStableFunc(a.findings, func(x, y Finding) int {
+		if d := x.Kind.rank() - y.Kind.rank(); d != 0 {
+			return d
+		}
+		switch {
+		case x.order < y.order:
+			return -1
+		case x.order > y.order:
+			return 1
+		}
+		return int(x.Port) - int(y.Port)
+	})
+}

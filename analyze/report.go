@@ -1,0 +1,212 @@
+package analyze
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"github.com/evtrace/evtrace/evtchn"
+)
+
+// Report is what was found in a trace. It is the same for the text and for JSON (analyze --json).
+type Report struct {
+	Trace    TraceInfo         `json:"trace"`
+	Verdict  Verdict           `json:"verdict"`
+	Findings []Finding         `json:"findings"` // by kind, the worst first, then in the order in which they arose
+	Omitted  uint64            `json:"findings_omitted"`
+	Totals   Totals            `json:"totals"`
+	Latency  Latency           `json:"latency"`
+	Counts   map[string]uint64 `json:"counts"` // events by kind
+	Costs    Costs             `json:"costs"`
+	Missing  []string          `json:"missing"` // what the trace lacks that an answer may need
+}
+
+// ExitCode is that of the verdict.
+func (r *Report) ExitCode() int { return r.Verdict.ExitCode() }
+
+// MaxDelay is the longest time from exposure to handler, 0 if nothing was delivered.
+func (r *Report) MaxDelay() int64 { return r.Latency.Max }
+
+// TraceInfo describes the trace that was judged.
+type TraceInfo struct {
+	Events    uint64  `json:"events"`
+	VCPUs     int     `json:"vcpus"`
+	ABI       string  `json:"abi"`    // "2l" or "fifo"
+	Source    string  `json:"source"` // "sim" or "observed"
+	Complete  bool    `json:"complete"`
+	Gaps      uint64  `json:"gaps"`
+	Clock     string  `json:"clock"`
+	Unit      string  `json:"unit"` // of every time in the report: "ns", or "ticks" where their length is not known
+	NsPerTick float64 `json:"ns_per_tick"`
+	Policy    string  `json:"policy,omitempty"`
+	First     int64   `json:"first"` // time of the first event
+	Last      int64   `json:"last"`  // and of the last, or the end of the simulation
+}
+
+// Totals counts findings by kind, those that the report omits included, and what they are to be seen against.
+type Totals struct {
+	Lost           uint64 `json:"lost"`
+	Late           uint64 `json:"late"`
+	Duplicate      uint64 `json:"duplicate"`
+	Concurrent     uint64 `json:"concurrent"`
+	WrongVCPU      uint64 `json:"wrong_vcpu"`
+	Unknown        uint64 `json:"unknown"`
+	Episodes       uint64 `json:"episodes"` // times that PEND was set
+	Delivered      uint64 `json:"delivered"`
+	InFlight       uint64 `json:"in_flight"`       // exposed at the end, with somebody about to look
+	MaskedAtEnd    uint64 `json:"masked_at_end"`   // pending and masked at the end: not a finding
+	NotRecognised  uint64 `json:"not_recognised"`  // events of kinds, vcpus or ports that the trace's dimensions do not have
+	SwallowedSends uint64 `json:"swallowed_sends"` // by episodes that were unnoticed
+}
+
+func (t *Totals) of(k Kind) *uint64 {
+	switch k {
+	case KindLost:
+		return &t.Lost
+	case KindLate:
+		return &t.Late
+	case KindDuplicate:
+		return &t.Duplicate
+	case KindConcurrent:
+		return &t.Concurrent
+	case KindWrongVCPU:
+		return &t.WrongVCPU
+	}
+	return &t.Unknown
+}
+
+// verdict is the worst of what was found.
+func (t *Totals) verdict() Verdict {
+	switch {
+	case t.Lost > 0:
+		return VerdictLost
+	case t.Duplicate+t.Concurrent+t.WrongVCPU > 0:
+		return VerdictViolated
+	case t.Late > 0:
+		return VerdictLate
+	case t.Unknown > 0:
+		return VerdictUnknown
+	}
+	return VerdictClean
+}
+
+// Latency is the time from exposure to the start of the handler, over all episodes for which both are known. The quantiles are
+// upper bounds within 0.1 %; Max is exact.
+type Latency struct {
+	P50   int64  `json:"p50"`
+	P90   int64  `json:"p90"`
+	P99   int64  `json:"p99"`
+	Max   int64  `json:"max"`
+	Count uint64 `json:"count"`
+}
+
+// Costs is what the trace spent on events. Replay compares policies by it.
+type Costs struct {
+	Hypercalls       uint64 `json:"hypercalls"` // EVTCHNOP_*; SCHEDOP_block and SCHEDOP_poll are not counted
+	UnmaskHypercalls uint64 `json:"unmask_hypercalls"`
+	IPIs             uint64 `json:"ipis"`    // physical IPIs to running vcpus
+	Wakeups          uint64 `json:"wakeups"` // of sleeping vcpus
+	Upcalls          uint64 `json:"upcalls"` // passes of the upcall handler, one that starts over counted anew
+	SpuriousUpcalls  uint64 `json:"spurious_upcalls"`
+	ForeignSkipped   uint64 `json:"foreign_skipped"` // pending, unmasked ports of other vcpus passed over in reading a word
+	SwallowedSends   uint64 `json:"swallowed_sends"` // all sends that found PEND set; that is how events coalesce, too
+}
+
+// histogram is a latency distribution in the trace's own units.
+type histogram struct {
+	h     *hdrhistogram.Histogram
+	max   int64
+	count uint64
+}
+
+// longest is the largest delay that the histogram tells apart, 73 minutes in nanoseconds. Longer ones count as that long.
+const longest = 1 << 42
+
+func newHistogram() histogram { return histogram{h: hdrhistogram.New(1, longest, 3)} }
+
+func (h *histogram) add(d evtchn.Time) {
+	v := max(int64(d), 0)
+	h.count++
+	h.max = max(h.max, v)
+	_ = h.h.RecordValue(min(v, longest)) // in range by construction
+}
+
+func (h *histogram) quantile(q float64) int64 { return min(h.h.ValueAtQuantile(q), h.max) }
+
+// report puts together what Finish found.
+func (a *Analyzer) report() *Report {
+	a.sortFindings()
+	c, m := a.clock, &a.meta
+	r := &Report{
+		Trace: TraceInfo{Events: a.events, VCPUs: m.VCPUs, ABI: m.ABI, Source: m.Source, Complete: m.Complete, Gaps: a.gaps,
+			Clock: m.Clock, Unit: c.unit(), NsPerTick: c.factor, Policy: m.Policy, First: c.of(a.first), Last: c.of(a.now)},
+		Verdict:  a.totals.verdict(),
+		Findings: a.findings,
+		Totals:   a.totals,
+		Costs:    a.costs,
+		Counts:   make(map[string]uint64),
+	}
+	if r.Findings == nil {
+		r.Findings = []Finding{}
+	}
+	number(r.Findings)
+	for _, k := range kinds {
+		r.Omitted += *a.totals.of(k) - uint64(a.kept[k.rank()])
+	}
+	if h := &a.latency; h.count > 0 {
+		r.Latency = Latency{P50: c.of(evtchn.Time(h.quantile(50))), P90: c.of(evtchn.Time(h.quantile(90))),
+			P99: c.of(evtchn.Time(h.quantile(99))), Max: c.of(evtchn.Time(h.max)), Count: h.count}
+	}
+	for k, n := range a.counts {
+		if n > 0 {
+			r.Counts[kindName(evtchn.Kind(k))] += n
+		}
+	}
+	r.Missing = a.missing()
+	return r
+}
+
+func kindName(k evtchn.Kind) string {
+	if k.Valid() {
+		return k.String()
+	}
+	return fmt.Sprintf("kind:%d", k)
+}
+
+// number gives the findings their names.
+func number(fs []Finding) {
+	type key struct {
+		kind Kind
+		port evtchn.Port
+	}
+	n := make(map[key]int)
+	for i := range fs {
+		k := key{fs[i].Kind, fs[i].Port}
+		n[k]++
+		fs[i].ID = fmt.Sprintf("%s:%d#%d", k.kind, k.port, n[k])
+	}
+}
+
+// missing lists what the trace lacks.
+func (a *Analyzer) missing() []string {
+	m := &a.meta
+	list := append([]string{}, m.Notes...)
+	if !m.Complete {
+		list = append(list, "The recording was not closed: what came after its last event is not known.")
+	}
+	if a.gaps > 0 || m.Lost > 0 {
+		lost := "an unknown number of records"
+		if m.Lost > 0 {
+			lost = count(m.Lost, "record")
+		}
+		list = append(list, fmt.Sprintf("%s: %s lost.", capital(count(a.gaps, "gap")), lost))
+	}
+	if len(m.Unknown) > 0 {
+		list = append(list, "Records without a meaning to the importer: "+strings.Join(m.Unknown, ", ")+".")
+	}
+	if a.totals.NotRecognised > 0 {
+		list = append(list, fmt.Sprintf("%s left out: vcpu, port or kind outside the trace's dimensions.", count(a.totals.NotRecognised, "event")))
+	}
+	return list
+}

@@ -1,0 +1,261 @@
+package analyze
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/evtrace/evtrace/evtchn"
+)
+
+// TextOptions say how much of a report is written as text.
+type TextOptions struct {
+	Name  string // of the trace, for the commands that are suggested; "": TRACE
+	Full  int    // findings told in full; 0: 1
+	Rows  int    // further findings in the table; 0: 15, negative: all
+	Width int    // columns; 0: 100
+	_     struct{}
+}
+
+func (o *TextOptions) defaults() {
+	if o.Name == "" {
+		o.Name = "TRACE"
+	}
+	if o.Full == 0 {
+		o.Full = 1
+	}
+	if o.Rows == 0 {
+		o.Rows = 15
+	}
+	if o.Width < 40 {
+		o.Width = 100
+	}
+}
+
+// WriteText writes the report for a reader: the verdict, the findings, the first of them with its story, how long deliveries took,
+// what the trace lacks, and what to do next. Errors are those of w.
+func (r *Report) WriteText(w io.Writer, opt TextOptions) error {
+	opt.defaults()
+	p := &page{width: opt.Width, c: clock{factor: 1, ticks: r.Trace.Unit == "ticks"}}
+	p.wrap("", r.headline())
+	p.line("")
+	full := min(opt.Full, len(r.Findings))
+	for i := range full {
+		p.finding(&r.Findings[i])
+	}
+	p.table(r, full, opt.Rows)
+	p.figures(r)
+	if len(r.Missing) > 0 {
+		p.line("")
+		p.line("Missing")
+		for _, m := range r.Missing {
+			p.wrap("  - ", m)
+		}
+	}
+	p.line("")
+	p.line("Next")
+	for _, n := range r.next(opt.Name) {
+		p.line("  " + n)
+	}
+	_, err := io.WriteString(w, p.b.String())
+	return err
+}
+
+// headline is the verdict in words.
+func (r *Report) headline() string {
+	t := &r.Totals
+	var parts []string
+	add := func(n uint64, what string) {
+		if n > 0 {
+			parts = append(parts, count(n, what))
+		}
+	}
+	switch r.Verdict {
+	case VerdictClean:
+		return fmt.Sprintf("clean: nobody missed an event (%s, %s delivered).", count(t.Episodes, "event"), group(t.Delivered))
+	case VerdictLost:
+		parts = append(parts, fmt.Sprintf("%s of %s lost", group(t.Lost), count(t.Episodes, "event")))
+	case VerdictViolated:
+		parts = append(parts, "no event was lost, but an invariant is broken")
+	case VerdictLate:
+		parts = append(parts, fmt.Sprintf("%s of %s noticed too late", group(t.Late), count(t.Episodes, "event")))
+	default:
+		parts = append(parts, "undecided: the trace lacks what would tell")
+	}
+	add(t.Duplicate, "duplicate delivery")
+	add(t.Concurrent, "concurrent delivery")
+	add(t.WrongVCPU, "delivery on a wrong vcpu")
+	if r.Verdict != VerdictLate && t.Late > 0 {
+		parts = append(parts, fmt.Sprintf("%s late", group(t.Late)))
+	}
+	if t.Unknown > 0 {
+		parts = append(parts, fmt.Sprintf("%s undecided", group(t.Unknown)))
+	}
+	return strings.ReplaceAll(string(r.Verdict)+": "+strings.Join(parts, ", ")+".", "deliverys", "deliveries")
+}
+
+// next suggests what to do with the trace.
+func (r *Report) next(name string) []string {
+	if len(r.Findings) == 0 {
+		return []string{"evtrace info " + name + "                   what is in the trace"}
+	}
+	f := &r.Findings[0]
+	seq := f.UnnoticedSeq
+	if seq == 0 {
+		seq = f.NoticedSeq
+	}
+	return []string{
+		fmt.Sprintf("evtrace tui %s                    step through it, from #%d on", name, seq),
+		fmt.Sprintf("evtrace replay --policy all %s    which fixes would have noticed it, and what they cost", name),
+		fmt.Sprintf("evtrace analyze --json %s         every finding, with its evidence", name),
+	}
+}
+
+// page collects lines.
+type page struct {
+	b     strings.Builder
+	width int
+	c     clock
+}
+
+func (p *page) line(format string, args ...any) {
+	if len(args) > 0 {
+		format = fmt.Sprintf(format, args...)
+	}
+	p.b.WriteString(strings.TrimRight(format, " "))
+	p.b.WriteByte('\n')
+}
+
+// wrap writes a paragraph behind a prefix, under which its further lines are indented.
+func (p *page) wrap(prefix, text string) {
+	col := len(prefix)
+	p.b.WriteString(prefix)
+	for i, word := range strings.Fields(text) {
+		switch {
+		case i == 0:
+		case col+1+len(word) > p.width:
+			p.b.WriteByte('\n')
+			p.b.WriteString(strings.Repeat(" ", len(prefix)))
+			col = len(prefix)
+		default:
+			p.b.WriteByte(' ')
+			col++
+		}
+		p.b.WriteString(word)
+		col += len(word)
+	}
+	p.b.WriteByte('\n')
+}
+
+// finding tells one finding in full.
+func (p *page) finding(f *Finding) {
+	owner := "bound to a vcpu that the trace does not name"
+	if f.OwnerVCPU >= 0 {
+		owner = fmt.Sprintf("bound to vcpu %d", f.OwnerVCPU)
+	}
+	p.line("%s  port %d, word %d, %s", f.ID, f.Port, f.Word, owner)
+	if f.PendingAt != nil {
+		p.line("  pending    %s", p.c.moment(*f.PendingAt))
+	}
+	if f.ExposedAt != nil {
+		p.line("  exposed    %s", p.c.moment(*f.ExposedAt))
+	}
+	if f.UnnoticedAt != nil {
+		by := ""
+		if f.UnnoticedVCPU >= 0 {
+			by = fmt.Sprintf(", vcpu %d", f.UnnoticedVCPU)
+		}
+		p.line("  unnoticed  %s, from #%d on%s", p.c.moment(*f.UnnoticedAt), f.UnnoticedSeq, by)
+	}
+	switch {
+	case f.NoticedAt == nil && f.Kind == KindLost:
+		p.line("  noticed    never")
+	case f.NoticedAt != nil:
+		s := fmt.Sprintf("  noticed    %s, vcpu %d", p.c.moment(*f.NoticedAt), f.NoticedVCPU)
+		if f.Delay != nil {
+			s += fmt.Sprintf(", after %s", p.c.duration(*f.Delay))
+		}
+		if f.RescuedByPort != evtchn.NoPort {
+			s += fmt.Sprintf(", thanks to port %d", f.RescuedByPort)
+		}
+		p.line("%s", s)
+	}
+	p.wrap("  cause      ", string(f.Cause)+": "+f.Cause.text())
+	for i, s := range f.Why {
+		p.wrap(fmt.Sprintf("  %d. ", i+1), s)
+	}
+	p.line("")
+}
+
+// table lists further findings, one on a line.
+func (p *page) table(r *Report, from, rows int) {
+	rest := r.Findings[from:]
+	if len(rest) == 0 {
+		if r.Omitted > 0 {
+			p.line("and %s more that the report does not hold", group(r.Omitted))
+			p.line("")
+		}
+		return
+	}
+	if rows >= 0 && len(rest) > rows {
+		rest = rest[:rows]
+	}
+	p.line("%-22s %5s %5s  %-17s %-10s %-7s %s", "finding", "owner", "away", "exposed", "delay", "rescuer", "cause")
+	for i := range rest {
+		f := &rest[i]
+		exposed, delay, rescuer := "-", "-", "-"
+		if f.ExposedAt != nil {
+			exposed = p.c.moment(*f.ExposedAt)
+		}
+		if f.Delay != nil {
+			delay = p.c.duration(*f.Delay)
+		}
+		if f.RescuedByPort != evtchn.NoPort {
+			rescuer = fmt.Sprint(f.RescuedByPort)
+		}
+		p.line("%-22s %5s %5s  %-17s %-10s %-7s %s", f.ID, vcpuText(f.OwnerVCPU), vcpuText(f.UnnoticedVCPU), exposed, delay, rescuer,
+			f.Cause)
+	}
+	if n := uint64(len(r.Findings)-from-len(rest)) + r.Omitted; n > 0 {
+		p.line("and %s more like these", group(n))
+	}
+	p.line("")
+}
+
+func vcpuText(v evtchn.VCPU) string {
+	if v < 0 {
+		return "-"
+	}
+	return fmt.Sprintf("v%d", v)
+}
+
+// figures writes what the trace is, how long deliveries took, and what they cost.
+func (p *page) figures(r *Report) {
+	t, l, k := &r.Trace, &r.Latency, &r.Costs
+	what := t.Source
+	if t.Policy != "" {
+		what += ", policy " + t.Policy
+	}
+	p.line("Trace      %s, %s, %d vcpus, %s, ABI %s", count(t.Events, "event"), p.c.duration(max(t.Last-t.First, 0)), t.VCPUs, what, t.ABI)
+	if l.Count > 0 {
+		p.line("Delivered  %s; from exposure to handler: half within %s, 90%% %s, 99%% %s, the slowest %s", group(r.Totals.Delivered),
+			p.c.duration(l.P50), p.c.duration(l.P90), p.c.duration(l.P99), p.c.duration(l.Max))
+	} else {
+		p.line("Delivered  %s", group(r.Totals.Delivered))
+	}
+	p.wrap("Cost       ", fmt.Sprintf("%s (%s of them unmask), %s, %s, %s (%s of them spurious), %s passed over, %s found PEND set",
+		count(k.Hypercalls, "hypercall"), group(k.UnmaskHypercalls), count(k.IPIs, "IPI"), count(k.Wakeups, "wakeup"),
+		count(k.Upcalls, "upcall"), group(k.SpuriousUpcalls), count(k.ForeignSkipped, "foreign port"), count(k.SwallowedSends, "send")))
+	if n := r.Totals.MaskedAtEnd; n > 0 {
+		p.line("At end     %s pending and masked, which is not a fault", count(n, "port"))
+	}
+}
+
+// group writes a number with commas between thousands.
+func group(n uint64) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}

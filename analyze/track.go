@@ -1,0 +1,157 @@
+package analyze
+
+import "github.com/evtrace/evtrace/evtchn"
+
+// step is what is kept of an event that may become evidence.
+type step struct {
+	seq    evtchn.Seq
+	at     evtchn.Time
+	arg    uint64
+	port   evtchn.Port
+	vcpu   evtchn.VCPU
+	target evtchn.VCPU
+	ctx    evtchn.Context
+	task   evtchn.Context // the task on whose behalf it was done; CtxNone: not known
+	kind   evtchn.Kind
+	flags  evtchn.Flags
+	res    uint8
+}
+
+func (s *step) ok() bool { return s.seq != 0 }
+
+func (s *step) inferred() bool { return s.flags.Has(evtchn.FlagInferred) }
+
+// guest reports whether the guest's own code did it, not the hypervisor.
+func (s *step) guest() bool {
+	return s.ctx.Class() == evtchn.CtxTask || s.ctx.Class() == evtchn.CtxUpcall
+}
+
+// vcpuTrack is what is kept of a vcpu.
+type vcpuTrack struct {
+	task    evtchn.Context // the task seen on it last
+	call    step           // last hypercall
+	xchg    step           // last taking of its SEL
+	look    step           // last reading of a word
+	gap     step           // last gap in its records
+	told    step           // last store to its UP or kick of it
+	running evtchn.Port    // whose handler it runs
+	sel     []selTrack     // by word, grown on demand
+	picked  pick           // a delivery to be judged with the next event (Analyzer.deferring)
+}
+
+// selTrack says who set a SEL bit: the last time, and the time before, for the bit that an upcall under way has taken.
+type selTrack struct{ now, before step }
+
+// setBy finds the step that set the SEL bit of a word which the present scan of the vcpu has taken.
+func (v *vcpuTrack) setBy(word int) *step {
+	if word >= len(v.sel) {
+		return &step{}
+	}
+	if t := &v.sel[word]; t.now.seq > v.xchg.seq {
+		return &t.before
+	}
+	return &v.sel[word].now
+}
+
+func (v *vcpuTrack) selected(word int, s step) {
+	for word >= len(v.sel) {
+		v.sel = append(v.sel, selTrack{})
+	}
+	t := &v.sel[word]
+	if t.now.seq <= v.xchg.seq {
+		t.before = t.now
+	}
+	t.now = s
+}
+
+// pick is a delivery, with what was true when it happened.
+type pick struct {
+	step
+	own       bool // the vcpu had a SEL bit of the port's own
+	lucky     bool // and nobody who had one would have looked
+	exposed   bool
+	exposedAt evtchn.Time
+	alien     bool // the vcpu does not accept the port
+	pending   bool // there is one: the field holds a pick
+}
+
+// portTrack is what is kept of a port: its present episode, and the last of each step that its story may need.
+type portTrack struct {
+	// The port.
+	raise   step    // last send, VIRQ or PIRQ from outside
+	bind    step    // last bind
+	moved   step    // last EVTCHNOP_bind_vcpu
+	owned   step    // last change of the guest's owner; arg: the owner before
+	barred  step    // last clearing of an accept bit
+	accepts step    // last change of an accept bit or of the owner
+	notify  [2]step // last reads of the notify vcpu (arg) with different answers, the later first
+	running evtchn.VCPU
+	pickedS step // last delivery
+	closing bool // its user has let go of it
+	armed   bool // PEND has been set since the last delivery
+	drop    *draft
+
+	// The episode.
+	set       step // who set PEND; not ok: since before the trace
+	stop      step // mask.read that stopped the notification
+	unmask    step // last unmask
+	expose    step // what exposed it last
+	found     step // last pend.read that found it pending
+	sel       step // last setting of a SEL bit for it
+	unsure    step // a word.read that may or may not have seen it
+	masked    evtchn.Bit
+	atBind    bool
+	delivered bool
+	handled   step // its handler was done before PEND was cleared
+	overrun   uint32
+	exposures []evtchn.Time
+	draft     *draft
+}
+
+// maxExposures bounds how many moments of exposure are kept of an episode, and maxLinks how many times in vain are told in full.
+const (
+	maxExposures = 256
+	maxLinks     = 4
+)
+
+// begin starts a new episode.
+func (t *portTrack) begin(set step) {
+	t.set = set
+	t.stop, t.unmask, t.expose, t.found, t.sel, t.unsure, t.handled = step{}, step{}, step{}, step{}, step{}, step{}, step{}
+	t.masked = evtchn.Unknown
+	t.atBind, t.delivered = false, false
+	t.overrun = 0
+	t.exposures = t.exposures[:0]
+	t.armed = true
+}
+
+func (t *portTrack) addExposure(at evtchn.Time) {
+	if n := len(t.exposures); n < maxExposures && (n == 0 || t.exposures[n-1] != at) {
+		t.exposures = append(t.exposures, at)
+	}
+}
+
+// draft is a finding whose end is not yet known.
+type draft struct {
+	kind      Kind
+	cause     Cause
+	port      evtchn.Port
+	owner     evtchn.VCPU
+	pending   step
+	exposed   bool
+	exposedAt evtchn.Time
+	unnoticed step
+	vcpu      evtchn.VCPU // who looked away
+	links     []link
+	more      int // times in vain that links leaves out
+	swallowed uint64
+	closing   bool
+	lucky     bool // it was picked before the wrong vcpu had looked
+}
+
+// link is one signalling in vain.
+type link struct {
+	unmask, found, sel, notify, moved, barred, xchg, look step
+	cause                                                 Cause
+	vcpu, owner                                           evtchn.VCPU
+}
