@@ -76,8 +76,13 @@ func handlerProcs() {
 				}},
 			{kind: KindWake, text: "if the ring was empty: wake the user",
 				do: func(m *Machine, c *context, f *frame, ev *Event) {
-					ev.Args = [3]uint64{vcpuArg(m.taskCPU[f.word]), uint64(f.word)}
+					f.v = m.taskCPU[f.word]
+					ev.Args = [3]uint64{vcpuArg(f.v), uint64(f.word)}
+					if f.v == c.vcpu || m.ipi[f.v] == NoPort {
+						f.done()
+					}
 				}},
+			enterCall(procSend, "if it is on another vcpu: reschedule IPI to that one"),
 		}
 	}
 	define(procUser2005, "evtchn_device_upcall (2005)", append([]step{deliver, mask, clearStep}, push("; else it is dropped, and the port stays masked")...)...)
