@@ -1,6 +1,10 @@
 package store
 
-import "github.com/klauspost/compress/zstd"
+import (
+	"sync"
+
+	"github.com/klauspost/compress/zstd"
+)
 
 // Keyframes and findings are packed by zstd: they are few, and full of repeats.
 
@@ -16,14 +20,21 @@ func packBlob(zw *zstd.Encoder, bucket, key, data []byte) []byte {
 	return v
 }
 
-// unpackBlob undoes the compression of packBlob.
-func unpackBlob(packed []byte) ([]byte, error) {
-	zr, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxBlob), zstd.WithDecoderLowmem(true))
-	if err != nil {
-		return nil, err
+// unpacker undoes the compression of packBlob. It may be used concurrently.
+type unpacker struct {
+	once sync.Once
+	zr   *zstd.Decoder
+	err  error
+}
+
+func (u *unpacker) unpack(packed []byte) ([]byte, error) {
+	u.once.Do(func() {
+		u.zr, u.err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxBlob), zstd.WithDecoderLowmem(true))
+	})
+	if u.err != nil {
+		return nil, u.err
 	}
-	defer zr.Close()
-	out, err := zr.DecodeAll(packed, []byte{})
+	out, err := u.zr.DecodeAll(packed, []byte{})
 	if err != nil {
 		return nil, corrupt("%v", err)
 	}

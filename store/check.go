@@ -144,7 +144,7 @@ func (c *checker) events() []map[evtchn.Port]bool {
 		c.add("meta", err)
 	}
 	frames := f.index.frames
-	sums := tip{keyframes: f.tip.keyframes, segments: f.tip.segments, findings: f.tip.findings, frameBytes: f.tip.frameBytes}
+	sums := tip{keyframes: f.tip.keyframes, segments: f.tip.segments, findings: f.tip.findings, closed: f.tip.closed, frameBytes: f.tip.frameBytes}
 	for i, ref := range f.index.chunks {
 		where := fmt.Sprintf("chunk %d (events %d to %d)", i, ref.first, f.lastOf(i))
 		seen, h, err := c.chunk(d, i, st)
@@ -311,7 +311,7 @@ func (c *checker) findings() {
 	err := c.f.view(func(tx *bolt.Tx) error {
 		return tx.Bucket(bucketFindings).ForEach(func(k, v []byte) error {
 			n++
-			if _, err := findings(tx, k); err != nil {
+			if _, err := c.f.findings(tx, k); err != nil {
 				c.add("findings", err)
 			}
 			return nil

@@ -24,8 +24,8 @@ type File struct {
 	meta  evtchn.Meta
 	tip   tip
 	index index
-	open  bool // the trace was never closed: the index was gathered from the keys
-	idle  sync.Pool
+	idle  sync.Pool // of *decoder
+	blobs unpacker
 }
 
 // Open opens a trace, or the partial of a recording that was killed, for reading.
@@ -161,10 +161,13 @@ func (f *File) load(tx *bolt.Tx) error {
 	if b, err = value(tx, bucketMeta, keyIndex); err != nil {
 		return err
 	}
-	if b != nil {
+	switch {
+	case b != nil:
 		err = f.index.decode(b)
-	} else {
-		f.open, f.meta.Complete = true, false
+	case f.tip.closed != 0:
+		err = corrupt("meta has no index")
+	default:
+		f.meta.Complete = false
 		err = f.gather(tx)
 	}
 	if err != nil {
@@ -331,18 +334,18 @@ func (f *File) PortChunks(p evtchn.Port) []ChunkRange {
 func (f *File) Findings(version string) ([]byte, bool) {
 	var out []byte
 	err := f.view(func(tx *bolt.Tx) (err error) {
-		out, err = findings(tx, []byte(version))
+		out, err = f.findings(tx, []byte(version))
 		return err
 	})
 	return out, err == nil && out != nil
 }
 
-func findings(tx *bolt.Tx, version []byte) ([]byte, error) {
+func (f *File) findings(tx *bolt.Tx, version []byte) ([]byte, error) {
 	body, err := value(tx, bucketFindings, version)
 	if body == nil || err != nil {
 		return nil, err
 	}
-	out, err := unpackBlob(body)
+	out, err := f.blobs.unpack(body)
 	if err != nil {
 		return nil, fmt.Errorf("findings %q: %w", version, err)
 	}

@@ -27,6 +27,7 @@ const minHuffman = 64
 func appendColumn(dst, col []byte, s *huff0.Scratch) []byte {
 	body, method := col, columnPlain
 	if len(col) >= minHuffman && len(col) <= huff0.BlockSizeMax {
+		s.Reuse = huff0.ReusePolicyNone // every column has its own table in front of it
 		switch out, _, err := huff0.Compress4X(col, s); {
 		case err == nil && len(out) < len(col):
 			body, method = out, columnHuffman

@@ -26,7 +26,7 @@ type Info struct {
 // Info gives the sizes and ranges of the trace. It reads nothing that Open has not read.
 func (f *File) Info() Info {
 	t := &f.tip
-	in := Info{Path: f.path, Layout: layoutVersion, Complete: f.meta.Complete, Closed: !f.open, Events: t.events, FileBytes: f.size,
+	in := Info{Path: f.path, Layout: layoutVersion, Complete: f.meta.Complete, Closed: f.tip.closed != 0, Events: t.events, FileBytes: f.size,
 		Chunks: len(f.index.chunks), ChunkBytes: t.chunkBytes, RawBytes: t.rawBytes, Keyframes: len(f.index.frames),
 		KeyframeBytes: t.frameBytes, Findings: int(t.findings), MinTime: t.min, MaxTime: t.max, Duration: t.max - t.min, Meta: f.meta}
 	if t.events > 0 {

@@ -68,12 +68,14 @@ func (w *Writer) freeName() error {
 }
 
 // createDB opens a new database. The file must not exist.
-func createDB(path string, open func(string, int, os.FileMode) (*os.File, error)) (*bolt.DB, error) {
+func createDB(path string, o *Options) (*bolt.DB, error) {
+	open := o.OpenFile
 	if open == nil {
 		open = os.OpenFile
 	}
 	opt := bolt.Options{
 		Timeout: lockWait,
+		NoSync:  o.noSync,
 		OpenFile: func(name string, flag int, perm os.FileMode) (*os.File, error) {
 			return open(name, flag|os.O_EXCL, perm)
 		},
@@ -102,8 +104,12 @@ func createDB(path string, open func(string, int, os.FileMode) (*os.File, error)
 		}
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	db.AllocSize = allocSize
 	return db, nil
 }
+
+// allocSize is by how much the partial grows at a time.
+const allocSize = 4 << 20
 
 // Close commits the rest, marks the trace complete and gives the file its name. After an error the partial is still there.
 func (w *Writer) Close() error { return w.close(true) }
@@ -119,6 +125,7 @@ func (w *Writer) close(complete bool) error {
 		w.finish(complete)
 	}
 	w.done = true
+	w.wait() // also after an error: the batch uses the database
 	if w.db != nil {
 		if err := w.db.Close(); err != nil && w.err == nil {
 			w.err = fmt.Errorf("%s: %w", w.partial, err)
@@ -142,35 +149,31 @@ func (w *Writer) finish(complete bool) {
 	}
 	w.meta.Complete, w.metaDirty = complete, true
 	w.meta.Events = uint64(w.next - 1)
-	w.tip.findings = uint64(len(w.findings))
+	w.tip.findings, w.tip.closed = uint64(len(w.findings)), 1
 	versions := make([]string, 0, len(w.findings))
 	for v := range w.findings {
 		versions = append(versions, v)
 	}
 	slices.Sort(versions)
-	err := w.update(func(tx *bolt.Tx) error {
-		for _, v := range versions {
-			key := []byte(v)
-			if err := tx.Bucket(bucketFindings).Put(key, packBlob(w.zw, bucketFindings, key, w.findings[v])); err != nil {
-				return err
-			}
-		}
-		return w.putMeta(tx, keyIndex, w.index.encode())
-	})
-	if err != nil {
+	for _, v := range versions {
+		key := []byte(v)
+		w.batch.put(bucketFindings, key, packBlob(w.zw, bucketFindings, key, w.findings[v]))
+	}
+	w.putMeta(keyIndex, w.index.encode())
+	if w.commit() != nil {
 		return
 	}
-	// A second transaction, so that both meta pages of the database lead to the finished trace: damage to one of them must
+	// One more transaction, so that both meta pages of the database lead to the finished trace: damage to one of them must
 	// not bring back the state before.
-	var size int64
-	if err := w.update(nil); err != nil {
+	if w.commit() != nil {
 		return
 	}
+	var size int64
 	if err := w.db.View(func(tx *bolt.Tx) error { size = tx.Size(); return nil }); err != nil {
 		w.fail(fmt.Errorf("%s: %w", w.partial, err))
 		return
 	}
-	err = w.db.Close()
+	err := w.db.Close()
 	w.db = nil
 	if err == nil {
 		err = shrink(w.partial, size)
@@ -213,6 +216,7 @@ func (w *Writer) Abort() error {
 		return nil
 	}
 	w.done = true
+	w.wait()
 	if w.db != nil {
 		_ = w.db.Close()
 		w.db = nil

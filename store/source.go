@@ -202,7 +202,7 @@ func (f *File) loadFrame(st *evtchn.State, at evtchn.Seq) error {
 	if err != nil {
 		return err
 	}
-	raw, err := unpackBlob(packed)
+	raw, err := f.blobs.unpack(packed)
 	if err != nil {
 		return err
 	}

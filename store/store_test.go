@@ -44,7 +44,7 @@ func TestChunkRoundTrip(t *testing.T) {
 	var dec decoder
 	rapid.Check(t, func(t *rapid.T) {
 		first := evtchn.Seq(rapid.Uint64Range(1, 1<<40).Draw(t, "first"))
-		n := rapid.IntRange(1, 50).Draw(t, "events")
+		n := rapid.IntRange(1, 300).Draw(t, "events")
 		evs := make([]evtchn.Event, n)
 		for i := range evs {
 			evs[i] = anyEvent(first+evtchn.Seq(i)).Draw(t, "event")

@@ -29,14 +29,15 @@ type tip struct {
 	keyframes  uint64
 	segments   uint64 // values of the port index
 	findings   uint64
+	closed     uint64 // 1: by Close or CloseIncomplete, and there is an index
 	chunkBytes uint64
 	rawBytes   uint64 // of the chunks before compression
 	frameBytes uint64
 	min, max   evtchn.Time
 }
 
-func (t *tip) words() [8]*uint64 {
-	return [8]*uint64{&t.events, &t.chunks, &t.keyframes, &t.segments, &t.findings, &t.chunkBytes, &t.rawBytes, &t.frameBytes}
+func (t *tip) words() [9]*uint64 {
+	return [9]*uint64{&t.events, &t.chunks, &t.keyframes, &t.segments, &t.findings, &t.closed, &t.chunkBytes, &t.rawBytes, &t.frameBytes}
 }
 
 func (t *tip) encode() []byte {

@@ -18,11 +18,14 @@ import (
 type Options struct {
 	// Force lets an existing file, and what a killed recording of that name left behind, be replaced.
 	Force bool
-	// BatchEvents is how many events a kill may lose: at most so many are held before they are committed. 0 means 262,144,
-	// and nothing below ChunkEvents has an effect: for less, call Writer.Flush.
+	// BatchEvents is how many events are committed together. A kill loses at most the batch that is being collected and the one that is
+	// being written. 0 means 262,144; below ChunkEvents it has no effect: for less, call Writer.Flush.
 	BatchEvents int
 	// OpenFile opens the file; nil means os.OpenFile. Tests inject errors through it.
 	OpenFile func(name string, flag int, perm os.FileMode) (*os.File, error)
+
+	chunkEvents, frameEvents int // instead of ChunkEvents and KeyframeEvents: tests want much in a small file
+	noSync                   bool // do not wait for the disk: for tests with many commits
 }
 
 func (o *Options) validate() error {
@@ -44,7 +47,8 @@ const PartialSuffix = ".partial"
 type Writer struct {
 	path, partial string
 	force         bool
-	batch         int
+	batchEvents   int
+	frameEvents   evtchn.Seq
 
 	db    *bolt.DB
 	meta  evtchn.Meta
@@ -59,10 +63,9 @@ type Writer struct {
 
 	metaDirty bool // the meta differs from what the file has
 
-	// What the next transaction puts.
-	pending  []put
-	arena    []byte
-	held     int // events in pending
+	batch    *batch      // what the next transaction puts
+	spare    *batch      // the one before, once it is committed
+	inFlight chan *batch // holds the one that is being committed
 	segment  segment
 	findings map[string][]byte
 
@@ -70,6 +73,23 @@ type Writer struct {
 	index     index
 	lastFrame evtchn.Seq
 	snapshot  []byte
+}
+
+// batch is what one transaction writes.
+type batch struct {
+	puts   []put
+	arena  []byte // bytes of the chunks
+	events int
+	err    error // of the transaction
+}
+
+func (b *batch) put(bucket, key, value []byte) {
+	b.puts = append(b.puts, put{bucket, key, value})
+}
+
+func (b *batch) reset() {
+	clear(b.puts)
+	b.puts, b.arena, b.events = b.puts[:0], b.arena[:0], 0
 }
 
 // put is a value that waits for its transaction.
@@ -85,15 +105,22 @@ func Create(path string, meta evtchn.Meta, opt Options) (*Writer, error) {
 	if err := opt.validate(); err != nil {
 		return nil, err
 	}
+	if opt.chunkEvents == 0 {
+		opt.chunkEvents = ChunkEvents
+	}
+	if opt.frameEvents == 0 {
+		opt.frameEvents = KeyframeEvents
+	}
 	state, err := evtchn.NewState(meta)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	w := &Writer{path: path, partial: path + PartialSuffix, force: opt.Force, batch: opt.BatchEvents, meta: meta, shape: meta,
-		state: state, next: 1, buf: make([]evtchn.Event, 0, ChunkEvents), findings: map[string][]byte{}, metaDirty: true}
+	w := &Writer{path: path, partial: path + PartialSuffix, force: opt.Force, batchEvents: opt.BatchEvents, meta: meta, shape: meta,
+		state: state, next: 1, buf: make([]evtchn.Event, 0, opt.chunkEvents), frameEvents: evtchn.Seq(opt.frameEvents), findings: map[string][]byte{}, metaDirty: true}
 	w.meta.Complete = false
-	if w.batch == 0 {
-		w.batch = defaultBatch
+	w.batch, w.spare, w.inFlight = new(batch), new(batch), make(chan *batch, 1)
+	if w.batchEvents == 0 {
+		w.batchEvents = defaultBatch
 	}
 	if w.zw, err = newZstdWriter(); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -101,21 +128,14 @@ func Create(path string, meta evtchn.Meta, opt Options) (*Writer, error) {
 	if err := w.claim(); err != nil {
 		return nil, err
 	}
-	if w.db, err = createDB(w.partial, opt.OpenFile); err != nil {
+	if w.db, err = createDB(w.partial, &opt); err != nil {
 		if !errors.Is(err, ErrExists) {
 			os.Remove(w.partial)
 		}
 		return nil, err
 	}
-	err = w.update(func(tx *bolt.Tx) error {
-		for _, b := range buckets {
-			if _, err := tx.CreateBucket(b); err != nil {
-				return err
-			}
-		}
-		return w.putMeta(tx, keyVersion, []byte(strconv.Itoa(layoutVersion)))
-	})
-	if err != nil {
+	w.putMeta(keyVersion, []byte(strconv.Itoa(layoutVersion)))
+	if err := w.commit(); err != nil {
 		w.Abort()
 		return nil, err
 	}
@@ -179,7 +199,7 @@ func (w *Writer) Flush() error {
 	if err := w.packBuffer(); err != nil {
 		return err
 	}
-	return w.update(nil)
+	return w.commit()
 }
 
 func (w *Writer) fail(err error) error {
@@ -202,13 +222,13 @@ func (w *Writer) packBuffer() error {
 	}
 	w.buf = w.buf[:0]
 	last := w.next - 1
-	if last-w.lastFrame >= KeyframeEvents {
+	if last-w.lastFrame >= w.frameEvents {
 		if err := w.keyframe(last); err != nil {
 			return w.fail(err)
 		}
 	}
-	if w.held+ChunkEvents > w.batch || len(w.arena) >= batchBytes {
-		return w.update(nil)
+	if b := w.batch; b.events+cap(w.buf) > w.batchEvents || len(b.arena) >= batchBytes {
+		return w.startCommit()
 	}
 	return nil
 }
@@ -229,27 +249,26 @@ func (w *Writer) apply() (err error) {
 
 // packEvents makes one chunk of the events, or several if their value would be too large.
 func (w *Writer) packEvents(evs []evtchn.Event) error {
-	at := len(w.arena)
-	var h chunkHeader
-	w.arena, h = w.enc.pack(w.arena, evs)
-	size := len(w.arena) - at
+	if w.segment.chunks == segmentChunks {
+		if err := w.startCommit(); err != nil {
+			return err
+		}
+	}
+	b := w.batch
+	at := len(b.arena)
+	value, h := w.enc.pack(b.arena, evs)
+	size := len(value) - at
 	if size > maxValue && len(evs) > 1 {
-		w.arena = w.arena[:at]
 		if err := w.packEvents(evs[:len(evs)/2]); err != nil {
 			return err
 		}
 		return w.packEvents(evs[len(evs)/2:])
 	}
-	if w.segment.chunks == segmentChunks {
-		if err := w.update(nil); err != nil {
-			return err
-		}
-		return w.packEvents(evs)
-	}
-	w.pending = append(w.pending, put{bucketChunks, seqKey(h.first), w.arena[at:len(w.arena):len(w.arena)]})
+	b.arena = value
+	b.put(bucketChunks, seqKey(h.first), value[at:len(value):len(value)])
+	b.events += len(evs)
 	w.segment.add(evs)
 	w.index.chunks = append(w.index.chunks, chunkRef{h.first, h.time, uint32(size)})
-	w.held += len(evs)
 
 	t := &w.tip
 	if t.events == 0 {
@@ -275,7 +294,7 @@ func (w *Writer) keyframe(seq evtchn.Seq) error {
 		piece := packed[i*framePart : min((i+1)*framePart, len(packed))]
 		key := frameKey(seq, i)
 		body := append([]byte{byte(parts >> 8), byte(parts)}, piece...)
-		w.pending = append(w.pending, put{bucketKeyframes, key, sealed(bucketKeyframes, key, body)})
+		w.batch.put(bucketKeyframes, key, sealed(bucketKeyframes, key, body))
 		w.tip.frameBytes += uint64(len(body) + 4)
 	}
 	w.tip.keyframes++
@@ -287,46 +306,73 @@ func (w *Writer) keyframe(seq evtchn.Seq) error {
 // framePart is how much of a compressed keyframe goes into one value.
 const framePart = maxValue - 16
 
-// update commits what f adds and what is pending in one transaction.
-func (w *Writer) update(f func(tx *bolt.Tx) error) error {
+// commit writes the batch and returns when it is on the disk.
+func (w *Writer) commit() error {
+	if err := w.startCommit(); err != nil {
+		return err
+	}
+	return w.wait()
+}
+
+// startCommit closes the batch and has it written in the background: most of a commit is waiting for the disk. An error of the
+// batch before comes out here.
+func (w *Writer) startCommit() error {
+	if err := w.wait(); err != nil {
+		return err
+	}
 	if key, value := w.segment.encode(); key != nil {
-		w.pending = append(w.pending, put{bucketPorts, key, value})
+		w.batch.put(bucketPorts, key, value)
 		w.tip.segments++
+		w.segment.reset()
 	}
-	err := w.db.Update(func(tx *bolt.Tx) error {
-		if f != nil {
-			if err := f(tx); err != nil {
-				return err
-			}
+	if w.metaDirty {
+		j, err := json.Marshal(w.meta)
+		if err != nil {
+			return w.fail(fmt.Errorf("%s: meta: %w", w.path, err))
 		}
-		for _, p := range w.pending {
-			b := tx.Bucket(p.bucket)
-			b.FillPercent = 1 // keys come in order: nothing is ever inserted into a full page
-			if err := b.Put(p.key, p.value); err != nil {
-				return err
-			}
-		}
-		if w.metaDirty {
-			j, err := json.Marshal(w.meta)
-			if err != nil {
-				return err
-			}
-			if err := w.putMeta(tx, keyTrace, j); err != nil {
-				return err
-			}
-		}
-		return w.putMeta(tx, keyTip, w.tip.encode())
-	})
-	if err != nil {
-		return w.fail(fmt.Errorf("%s: writing: %w", w.partial, err))
+		w.putMeta(keyTrace, j)
+		w.metaDirty = false
 	}
-	clear(w.pending)
-	w.pending, w.arena, w.held = w.pending[:0], w.arena[:0], 0
-	w.segment.reset()
-	w.metaDirty = false
+	w.putMeta(keyTip, w.tip.encode())
+	b, db, done := w.batch, w.db, w.inFlight
+	w.batch, w.spare = w.spare, nil
+	go func() {
+		b.err = guard(func() error { return db.Update(b.write) })
+		done <- b
+	}()
 	return nil
 }
 
-func (w *Writer) putMeta(tx *bolt.Tx, key, body []byte) error {
-	return tx.Bucket(bucketMeta).Put(key, sealed(bucketMeta, key, body))
+// wait waits for the batch that is being written, if any.
+func (w *Writer) wait() error {
+	if w.spare != nil {
+		return w.err
+	}
+	w.spare = <-w.inFlight
+	if err := w.spare.err; err != nil {
+		return w.fail(fmt.Errorf("%s: writing: %w", w.partial, err))
+	}
+	w.spare.reset()
+	return w.err
+}
+
+// write puts everything in one transaction.
+func (b *batch) write(tx *bolt.Tx) error {
+	for _, name := range buckets {
+		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+			return err
+		}
+	}
+	for _, p := range b.puts {
+		bucket := tx.Bucket(p.bucket)
+		bucket.FillPercent = 1 // keys come in order: nothing is ever inserted into a full page
+		if err := bucket.Put(p.key, p.value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *Writer) putMeta(key, body []byte) {
+	w.batch.put(bucketMeta, key, sealed(bucketMeta, key, body))
 }
