@@ -1,0 +1,213 @@
+package system
+
+import (
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/evtrace/evtrace/evtchn"
+)
+
+// Field documents one key of a scenario file.
+type Field struct {
+	Path    string // such as domains[].think
+	Type    string
+	Default string // as a file would have it; "required" if there is none, "" for the empty value
+	Allowed string // what the value may be
+	Doc     string
+}
+
+// Fields lists the keys of a scenario file in the order of the documentation.
+func Fields() []Field { return fieldsOf(nil, "", table) }
+
+func fieldsOf(all []Field, path string, fields []field) []Field {
+	for i := range fields {
+		f := &fields[i]
+		d := Field{Path: join(path, f.key), Type: f.typeName(), Default: f.def, Allowed: f.allowed(), Doc: f.doc}
+		if f.required {
+			d.Default = "required"
+		}
+		all = append(all, d)
+		if f.sub != nil {
+			sub := d.Path
+			if f.grow != nil {
+				sub += "[]"
+			}
+			all = fieldsOf(all, sub, f.sub)
+		}
+	}
+	return all
+}
+
+// value gives a place of the type that the field's value has.
+func (f *field) value() any {
+	return f.at(&Scenario{Domains: make([]Domain, 1), Hot: make([]Hot, 1)}, 0)
+}
+
+func (f *field) typeName() string {
+	if f.grow != nil {
+		return "list"
+	}
+	if f.sub != nil {
+		return "mapping"
+	}
+	switch f.value().(type) {
+	case *int, *evtchn.Port, *powerOfTwo:
+		return "number"
+	case *float64:
+		return "fraction"
+	case *bool:
+		return "true or false"
+	case *evtchn.Time:
+		return "duration"
+	case *Span:
+		return "span"
+	case *vcpuNumber:
+		return "vcpu"
+	case *policyText:
+		return "policy"
+	case *nameText:
+		return "name"
+	case *DomainKind, *eitherWord, *wordText:
+		return "word"
+	}
+	return "text"
+}
+
+// allowed says what the field's value may be, in words that fit behind "want".
+func (f *field) allowed() string {
+	if f.grow != nil {
+		return "a list of mappings"
+	}
+	if f.sub != nil {
+		return "a mapping"
+	}
+	orZero := ""
+	if f.zero {
+		orZero = "0, or "
+	}
+	switch f.value().(type) {
+	case *int, *evtchn.Port:
+		return fmt.Sprintf("%sa number from %d to %d", orZero, f.lo, f.hi)
+	case *powerOfTwo:
+		return fmt.Sprintf("a power of two from %d to %d", f.lo, f.hi)
+	case *float64:
+		return fmt.Sprintf("a number from %d to %d, such as 0.25", f.lo, f.hi)
+	case *bool:
+		return "true or false"
+	case *evtchn.Time:
+		return fmt.Sprintf("%sa duration with its unit, such as 200us, from %s to %s", orZero, units(f.lo), units(f.hi))
+	case *Span:
+		return fmt.Sprintf("%sa duration such as 200us or two such as 200us..1.5ms, from %s to %s", orZero, units(f.lo), units(f.hi))
+	case *vcpuNumber:
+		return "the number of a vcpu, any, or other"
+	case *policyText:
+		return "a preset or choices such as unmask=hypercall,rebind=2013"
+	case *nameText:
+		return "lower-case letters, digits and dashes, at most 64"
+	case *lineText:
+		return "text on one line"
+	case *proseText:
+		return "text"
+	}
+	return list(f.words, "or")
+}
+
+// FieldsText is the reference of scenario files as plain text, a key with its documentation in two lines.
+func FieldsText() string {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
+	for _, f := range Fields() {
+		fmt.Fprintf(w, "%s\t%s\n", f.Path, headline(f))
+		fmt.Fprintf(w, "\t  %s\n", f.Doc)
+	}
+	w.Flush()
+	return b.String()
+}
+
+func headline(f Field) string {
+	switch f.Default {
+	case "":
+		return f.Allowed
+	case "required":
+		return f.Allowed + " (required)"
+	}
+	return fmt.Sprintf("%s (default %s)", f.Allowed, f.Default)
+}
+
+// FieldsMarkdown is the reference of scenario files as a page of Markdown: docs/scenarios.md.
+func FieldsMarkdown() string {
+	var b strings.Builder
+	b.WriteString(referenceHead)
+	for _, f := range Fields() {
+		def := f.Default
+		if def != "" && def != "required" {
+			def = "`" + def + "`"
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", f.Path, f.Allowed, def, f.Doc)
+	}
+	b.WriteString(referenceBuiltins)
+	for _, sc := range Builtins() {
+		fmt.Fprintf(&b, "\n### %s\n\n%s.\n\n%s\n", sc.Name, upperFirst(sc.About), sc.Story)
+		if sc.Source != "" {
+			fmt.Fprintf(&b, "\nSource: %s.\n", sc.Source)
+		}
+		if e := sc.Expect; e.Verdict != "" {
+			fmt.Fprintf(&b, "\nExpected under `%s`: %s", sc.Policy, e.Verdict)
+			if e.Port != 0 {
+				fmt.Fprintf(&b, ", port %d", e.Port)
+			}
+			if e.Cause != "" {
+				fmt.Fprintf(&b, ", cause `%s`", e.Cause)
+			}
+			b.WriteString(".\n")
+		}
+	}
+	return b.String()
+}
+
+func upperFirst(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}
+
+const referenceHead = `# Scenario files
+
+<!-- Written by "go test ./evtchn/system -run TestReference -update". Do not edit. -->
+
+A scenario says what system to simulate: how many vcpus it has, which domains it serves, what rings its ports from outside, what
+moves tasks and ports between its vcpus, and what a recording of it must show. It is a YAML file:
+
+` + "```yaml" + `
+name: two-disks
+about: two guests with a disk each, and irqbalance
+vcpus: 4
+duration: 250ms
+domains:
+  - kind: hvm
+    count: 2
+    on_vcpu: other
+    think: 500us..2ms
+hot:
+  - {kind: pirq, count: 3, every: 1ms..4ms}
+balance:
+  every: 5ms..20ms
+` + "```" + `
+
+` + "`evtrace scenarios`" + ` lists the built-in scenarios, ` + "`evtrace scenarios NAME`" + ` prints one, and given a file it checks it. Every problem in a
+file is reported with its line, its key and what is allowed there.
+
+- A **duration** has a unit: ` + "`200us`, `1.5ms`, `2s`" + `. A **span** is two durations, ` + "`100us..400us`" + `, of which every use draws a value
+  between them, or one. ` + "`0`" + ` needs no unit.
+- Keys that are left out have the default below. Unknown keys, keys given twice, anchors, aliases and tags are errors.
+- The same scenario, seed and policy give the same recording, byte for byte. The trace keeps the text of the scenario.
+
+| key | value | default | meaning |
+|---|---|---|---|
+`
+
+const referenceBuiltins = `
+## Built-in scenarios
+`
