@@ -1,0 +1,196 @@
+package ftrace
+
+import (
+	"bytes"
+	"strconv"
+	"strings"
+
+	"github.com/evtrace/evtrace/evtchn"
+)
+
+// header is what can be told before the first event is given out.
+type header struct {
+	cpus     int
+	kept     uint64 // entries-in-buffer
+	written  uint64 // entries-written
+	counted  bool
+	latency  bool
+	abi      string
+	seen     bool // a line of a capture was found
+	ticks    bool // times are bare integers
+	clock    string
+	unit     string
+	nsTick   float64
+	notes    []string
+	unmaskHC bool // the unmask hypercall was probed for
+}
+
+// peekHeader reads the first stretch of the text.
+func peekHeader(text []byte) header {
+	var h header
+	var r record
+	var p parts
+	ns := newNames()
+	for len(text) > 0 {
+		i := bytes.IndexByte(text, '\n')
+		if i < 0 {
+			break
+		}
+		line := text[:i]
+		text = text[i+1:]
+		if len(line) > 0 && line[0] == '#' {
+			h.comment(line)
+			continue
+		}
+		if cpu, _, ok := parseLost(line); ok {
+			h.cpus = max(h.cpus, min(cpu, evtchn.MaxVCPUs-1)+1)
+			continue
+		}
+		if n, ok := bytes.CutPrefix(line, []byte("cpus=")); ok { // trace-cmd report
+			if c, err := strconv.Atoi(string(n)); err == nil && c > 0 && c <= evtchn.MaxVCPUs {
+				h.cpus = max(h.cpus, c)
+			}
+			continue
+		}
+		if parseLine(line, &r, &p, ns) != nil {
+			continue
+		}
+		if !h.seen {
+			h.ticks = r.fl&rfTicks != 0
+		}
+		h.seen = true
+		h.latency = h.latency || r.fl&rfLatency != 0
+		if r.cpu < evtchn.MaxVCPUs {
+			h.cpus = max(h.cpus, int(r.cpu)+1)
+		}
+		if h.abi == "" {
+			h.abi = abiOf(line)
+		}
+		if r.id == prHCUnmask {
+			h.unmaskHC = true
+		}
+	}
+	return h
+}
+
+func abiOf(text []byte) string {
+	switch {
+	case bytes.Contains(text, []byte("evtchn_2l_")):
+		return "2l"
+	case bytes.Contains(text, []byte("evtchn_fifo_")):
+		return "fifo"
+	}
+	return ""
+}
+
+// comment reads a line of the header, such as "# entries-in-buffer/entries-written: 9682/154686   #P:4".
+func (h *header) comment(line []byte) {
+	s := string(line)
+	if _, rest, ok := strings.Cut(s, "entries-in-buffer/entries-written:"); ok {
+		f := strings.Fields(rest)
+		if len(f) > 0 {
+			a, b, _ := strings.Cut(f[0], "/")
+			kept, err1 := strconv.ParseUint(a, 10, 63)
+			written, err2 := strconv.ParseUint(b, 10, 63)
+			if err1 == nil && err2 == nil {
+				h.kept, h.written, h.counted = kept, written, true
+			}
+		}
+	} else if _, rest, ok := strings.Cut(s, "latency:"); ok {
+		if _, n, ok := strings.Cut(rest, "#"); ok {
+			n, _, _ = strings.Cut(n, ",")
+			a, b, _ := strings.Cut(n, "/")
+			kept, err1 := strconv.ParseUint(a, 10, 63)
+			written, err2 := strconv.ParseUint(b, 10, 63)
+			if err1 == nil && err2 == nil {
+				h.kept, h.written, h.counted = kept, written, true
+			}
+		}
+	}
+	if _, n, ok := strings.Cut(s, "#P:"); ok {
+		i := 0
+		for i < len(n) && isDigit(n[i]) {
+			i++
+		}
+		if c, err := strconv.Atoi(n[:i]); err == nil && c > 0 && c <= evtchn.MaxVCPUs {
+			h.cpus = max(h.cpus, c)
+		}
+	}
+}
+
+// settle adds what the side files and the options say.
+func (h *header) settle(side *SideFiles, opt *Options) {
+	h.cpus = max(h.cpus, cpusOfInterrupts(side.Interrupts))
+	for _, e := range parsePorts(side.Before) {
+		h.cpus = max(h.cpus, int(e.vcpu)+1)
+	}
+	if h.cpus == 0 {
+		h.cpus = 1
+		h.note("the number of vcpus is not known: no record was read")
+	}
+	if h.abi == "" {
+		h.abi = abiOf([]byte(side.Probes))
+		if h.abi != "" && bytes.Contains([]byte(side.Probes), []byte("evtchn_2l_handle_events")) && strings.Contains(side.Probes, "evtchn_fifo_handle_events") {
+			h.abi = ""
+		}
+	}
+	if h.abi == "" {
+		h.abi = "2l"
+		h.note("no symbol tells the ABI: the 2-level ABI is assumed")
+	}
+	h.unmaskHC = h.unmaskHC || strings.Contains(side.Probes, "hc_unmask")
+	h.settleClock(side, opt)
+	if total, worst := missed(side.Profile); total > 0 {
+		h.note("kprobes missed " + strconv.FormatUint(total, 10) + " hits, most of them of " + worst +
+			": a missing event is no evidence (" + side.Names["Profile"] + ")")
+	}
+}
+
+// settleClock finds the unit of the time stamps.
+func (h *header) settleClock(side *SideFiles, opt *Options) {
+	h.clock = clockInForce(side.TraceClock)
+	h.unit, h.nsTick = "ns", 1
+	if !h.ticks {
+		switch h.clock {
+		case "":
+			h.clock = "unknown"
+			h.note("which trace clock was in force is not known (no trace_clock.txt): its times are seconds")
+		case "x86-tsc", "counter", "uptime":
+			if h.latency {
+				break
+			}
+			h.note("trace_clock.txt says " + h.clock + ", whose times are integers, but the trace has seconds")
+			h.clock = "unknown"
+		}
+		return
+	}
+	h.unit = "ticks"
+	if h.clock == "" && opt.TSCHz > 0 {
+		h.clock = "x86-tsc"
+	}
+	switch h.clock {
+	case "x86-tsc":
+		switch mhz := tscMHz(side.Console); {
+		case opt.TSCHz > 0:
+			h.nsTick = 1e9 / opt.TSCHz
+		case mhz > 0:
+			h.nsTick = 1e3 / mhz
+		default:
+			h.note("the frequency of the TSC is not known (no xl-dmesg.txt): times and delays are ticks")
+		}
+	case "uptime":
+		// trace_clock_jiffies gives clock_t: 1/100 s on every architecture that Xen runs on.
+		h.nsTick = 1e7
+		h.note("the uptime clock counts 10 ms: most records tie, and their order is that of the file")
+	case "counter":
+		h.note("the counter clock has no unit: times and delays count records")
+	case "":
+		h.clock = "unknown"
+		h.note("times are bare integers of an unknown clock (no trace_clock.txt): times and delays are ticks")
+	default:
+		h.note("trace_clock.txt says " + h.clock + ", whose times are seconds, but the trace has bare integers")
+		h.clock = "unknown"
+	}
+}
+
+func (h *header) note(s string) { h.notes = append(h.notes, s) }

@@ -1,0 +1,119 @@
+package ftrace
+
+import "github.com/evtrace/evtrace/evtchn"
+
+// receiver gives the port of this domain that a send record reaches, or NoPort.
+func (in *infer) receiver(r *record) evtchn.Port {
+	p := in.port(r.a)
+	if r.id == prHCIPI {
+		return p
+	}
+	return in.ports[p].peer
+}
+
+// send is EVTCHNOP_send on an interdomain port. Its record stands just before the hypercall is made, so the effect comes later; how
+// much later shows in the sender's next record.
+func (in *infer) send(pos int64, r *record, port evtchn.Port) {
+	in.seen(evtchn.KindHypercall, port, 0, uint64(evtchn.HCSend), uint64(port))
+	if in.fifo {
+		in.xen(evtchn.KindReturn, evtchn.NoPort, unknownNum)
+		return
+	}
+	p := in.ports[port].peer
+	if p == evtchn.NoPort {
+		if ps := in.st.PortAt(port); ps.Status == evtchn.PortInterdomain && ps.Peer>>32 != 0 {
+			in.put(evtchn.KindForeignSend, evtchn.FlagInferred|evtchn.FlagForeign, in.v, evtchn.CtxXen, port, 0, ps.Peer>>32, ps.Peer&0xffffffff, 0)
+		} else {
+			in.counts.unpaired++
+		}
+		in.xen(evtchn.KindReturn, evtchn.NoPort, unknownNum)
+		return
+	}
+	end := in.completion(pos, r)
+	in.ports[p].inflight = end
+	if at := in.overtaken(pos, end, p); at != 0 {
+		in.counts.deferred++
+		in.deferred = append(in.deferred, deferredSend{at, in.v, in.ctx, p})
+		return
+	}
+	in.arrive(p)
+	in.xen(evtchn.KindReturn, evtchn.NoPort, unknownNum)
+}
+
+// sendIPI is EVTCHNOP_send on a port that is an IPI.
+func (in *infer) sendIPI(pos int64, r *record, p evtchn.Port, c *cpuKnow) {
+	in.seen(evtchn.KindHypercall, p, 0, uint64(evtchn.HCSend), uint64(p))
+	if !in.fifo {
+		ps := in.st.PortAt(p)
+		if c.ipiAt && int(c.ipiCPU) < len(in.cpus) {
+			if ps.Status != evtchn.PortIPI || ps.Notify != c.ipiCPU {
+				in.xen(evtchn.KindPortBind, p, 0, uint64(evtchn.PortIPI), vnum(c.ipiCPU), 0)
+			}
+			if ps.Owner != c.ipiCPU {
+				in.xen(evtchn.KindOwnerWrite, p, 0, vnum(c.ipiCPU))
+			}
+			if c.ipiVec == vecSpinlock && in.st.Masked(p) != evtchn.One {
+				in.xen(evtchn.KindMaskRead, p, uint64(evtchn.One)) // never unmasked: it only ends a SCHEDOP_poll
+			}
+		}
+		c.ipiAt = false
+		in.ports[p].inflight = in.completion(pos, r)
+		in.arrive(p)
+	}
+	in.xen(evtchn.KindReturn, evtchn.NoPort, unknownNum)
+}
+
+// arrive gives out set_pending for a port, on behalf of the record's vcpu.
+func (in *infer) arrive(p evtchn.Port) {
+	old, v := in.st.Pending(p), in.notify(p)
+	in.ports[p].pendEpoch = in.epoch
+	in.xen(evtchn.KindNotifyRead, p, vnum(v), uint64(in.st.PortAt(p).Status))
+	in.xen(evtchn.KindPendTAS, p, uint64(old))
+	if old == evtchn.One {
+		return
+	}
+	masked := in.st.Masked(p)
+	in.xen(evtchn.KindMaskRead, p, uint64(masked))
+	if masked == evtchn.One || v < 0 {
+		return
+	}
+	in.signal(p, v)
+}
+
+// signal gives out the setting of SEL and UP by the hypervisor; the return that follows stands for the kick.
+func (in *infer) signal(p evtchn.Port, v evtchn.VCPU) {
+	sel := in.st.Selected(v, in.st.Word(p))
+	in.xen(evtchn.KindSelTAS, p, uint64(sel), vnum(v), in.word(p))
+	if sel != evtchn.One {
+		in.xen(evtchn.KindUpTAS, p, unknownNum, vnum(v))
+	}
+}
+
+// completion gives the place of the first record that shows the hypercall of a record done: the next of the same vcpu that is not of
+// an interrupt, or the end of the window.
+func (in *infer) completion(pos int64, r *record) int64 {
+	for n := in.w.next(pos); n != 0; n = in.w.next(n) {
+		q := in.w.at(n)
+		if q.fl&rfHardIRQ == 0 || r.fl&rfHardIRQ != 0 {
+			return n
+		}
+	}
+	return in.w.tail
+}
+
+// overtaken gives the place of a local unmask of the port on a foreign vcpu that comes while the send is under way and did not find
+// the port pending, or 0.
+func (in *infer) overtaken(pos, end int64, p evtchn.Port) int64 {
+	if in.st.Pending(p) == evtchn.One {
+		return 0 // swallowed in any case
+	}
+	for n := pos + 1; n < min(end, pos+maxTie, in.w.tail); n++ {
+		r := in.w.at(n)
+		if r.id == prUnmask && evtchn.Port(r.a) == p && !in.atHome(p, evtchn.VCPU(r.cpu)) && in.path(n) == localPath {
+			if what, _ := in.evidence(n); what == noUpcall {
+				return n
+			}
+		}
+	}
+	return 0
+}

@@ -1,0 +1,239 @@
+package ftrace
+
+import "github.com/evtrace/evtrace/evtchn"
+
+// path is the way that an unmask took.
+type path uint8
+
+const (
+	unknownPath path = iota
+	localPath
+	callPath
+)
+
+// path tells from the vcpu's next record: the hypercall's probe follows at once.
+func (in *infer) path(pos int64) path {
+	n := in.w.next(pos)
+	if n == 0 {
+		if in.w.tail-pos > 64 {
+			return localPath // the vcpu fell silent: the hypercall would have been seen
+		}
+		return unknownPath
+	}
+	switch q := in.w.at(n); {
+	case q.id == prHCUnmask && q.a == in.w.at(pos).a:
+		return callPath
+	case q.id == prGap:
+		return unknownPath
+	}
+	return localPath
+}
+
+// atHome reports whether the vcpu may be the port's own.
+func (in *infer) atHome(p evtchn.Port, v evtchn.VCPU) bool {
+	ps := in.st.PortAt(p)
+	return ps.Owner < 0 || ps.Owner == v
+}
+
+// unmask is the ABI's unmask operation. The hypercall path is given out with the record of the hypercall.
+func (in *infer) unmask(pos int64, r *record, p evtchn.Port) {
+	if in.fifo {
+		in.seen(evtchn.KindMaskClear, p, unknownNum)
+		in.infer(evtchn.KindPendRead, p, unknownNum)
+		return
+	}
+	switch in.path(pos) {
+	case callPath:
+		in.unmaskHC = true
+		return
+	case unknownPath:
+		in.unmaskCall(p, evtchn.FlagInferred)
+		return
+	}
+	pend := in.st.Pending(p)
+	if !in.atHome(p, in.v) {
+		var home bool
+		pend, home = in.found(pos, p)
+		if home {
+			in.infer(evtchn.KindOwnerWrite, p, 0, vnum(in.v))
+			in.infer(evtchn.KindPortVCPU, p, 0, vnum(in.v))
+		}
+	}
+	in.ports[p].maybe = false
+	in.seen(evtchn.KindMaskClear, p, uint64(in.st.Masked(p)))
+	in.infer(evtchn.KindPendRead, p, uint64(pend))
+	if pend != evtchn.One {
+		return
+	}
+	sel := in.st.Selected(in.v, in.st.Word(p))
+	in.infer(evtchn.KindSelTAS, p, uint64(sel), vnum(in.v), in.word(p))
+	if sel != evtchn.One {
+		in.infer(evtchn.KindUpWrite, p, unknownNum, vnum(in.v), 1)
+	}
+}
+
+// unmaskCall is EVTCHNOP_unmask.
+func (in *infer) unmaskCall(p evtchn.Port, fl evtchn.Flags) {
+	in.put(evtchn.KindHypercall, fl, in.v, in.ctx, p, 0, uint64(evtchn.HCUnmask), uint64(p), 0)
+	if in.fifo {
+		in.xen(evtchn.KindReturn, evtchn.NoPort, unknownNum)
+		return
+	}
+	in.ports[p].maybe = false
+	in.xen(evtchn.KindMaskTAC, p, uint64(in.st.Masked(p)))
+	pend := in.st.Pending(p)
+	in.xen(evtchn.KindPendRead, p, uint64(pend))
+	if v := in.notify(p); pend == evtchn.One && v >= 0 {
+		in.signal(p, v)
+	}
+	in.xen(evtchn.KindReturn, evtchn.NoPort, unknownNum)
+}
+
+// outcome is what followed a local unmask on its vcpu.
+type outcome uint8
+
+const (
+	unclear  outcome = iota
+	noUpcall         // interrupts were on again, and no upcall came: UP was not set
+	spurious         // an upcall that delivered nothing
+	busy             // an upcall that delivered something
+	itself           // an upcall that delivered the port
+)
+
+// evidence tells what followed a local unmask, and where the upcall is. An unmask that finds its port pending sets UP on its own vcpu,
+// which takes an upcall as soon as its interrupts are on.
+func (in *infer) evidence(pos int64) (outcome, int64) {
+	r := in.w.at(pos)
+	if r.fl&rfHardIRQ != 0 {
+		return unclear, 0 // within an upcall, which will scan again for whatever reason
+	}
+	others, moved := false, false
+	n := in.w.next(pos)
+	for i := 0; n != 0 && i < 32; i++ {
+		q := in.w.at(n)
+		switch {
+		case q.id == prGap:
+			return unclear, 0
+		case q.id == prUpcall:
+			what := in.classify(n, evtchn.Port(r.a))
+			if what == itself && moved {
+				what = busy
+			}
+			if what == spurious && others {
+				what = unclear
+			}
+			return what, n
+		case q.fl&rfHardIRQ != 0:
+			return unclear, 0 // an upcall whose own records were missed
+		case q.fl&rfFlags == 0:
+			return unclear, 0
+		case q.fl&rfIRQsOff == 0 || q.pid != r.pid:
+			return noUpcall, 0
+		case q.id == prUnmask && q.a != r.a:
+			others = true
+		case q.id == prBindCPU && q.a == r.a:
+			moved = true
+		}
+		n = in.w.next(n)
+	}
+	if n == 0 && in.w.tail-pos > 256 {
+		return noUpcall, 0
+	}
+	return unclear, 0
+}
+
+// classify tells what an upcall delivered.
+func (in *infer) classify(pos int64, p evtchn.Port) outcome {
+	what := spurious
+	for n := in.w.next(pos); n != 0; n = in.w.next(n) {
+		switch r := in.w.at(n); r.id {
+		case prUpcallRet:
+			return what
+		case prUpcall, prGap:
+			return unclear
+		case prDeliver, prClear:
+			if evtchn.Port(r.a) == p {
+				return itself
+			}
+			what = busy
+		case prIRQEntry:
+			if in.irqs[r.c] == p {
+				return itself
+			}
+			what = busy
+		}
+	}
+	return unclear
+}
+
+// found decides whether an unmask on a vcpu that is not the port's own found it pending, and whether the vcpu is the port's own after
+// all. The records alone cannot tell when a send is under way at the same time: then the outcome does.
+func (in *infer) found(pos int64, p evtchn.Port) (pend evtchn.Bit, home bool) {
+	pk := &in.ports[p]
+	pend = in.st.Pending(p)
+	what, at := in.evidence(pos)
+	doubt := pk.ownerEpoch != in.epoch || !in.unmaskHC
+	firm := pend == evtchn.One && pk.inflight < pos && pk.pendEpoch == in.epoch
+	switch what {
+	case itself:
+		return evtchn.One, true
+	case noUpcall:
+		if pend == evtchn.One {
+			in.counts.outcome++
+			if firm && !doubt && in.next(pos, p) == delivered {
+				return evtchn.One, false
+			}
+		}
+		return evtchn.Zero, doubt
+	case spurious:
+		if pend == evtchn.One {
+			return pend, false
+		}
+		in.counts.outcome++
+		for n := pos + 1; n < at; n++ {
+			if r := in.w.at(n); r.id == prHCSend && r.fl&rfDone == 0 && in.receiver(r) == p {
+				in.early(n)
+				return evtchn.One, false
+			}
+		}
+		if pk.maybe || in.next(pos, p) == delivered {
+			in.elsewhere(evtchn.KindPendTAS, p, uint64(pend), 0, 0)
+			in.elsewhere(evtchn.KindMaskRead, p, uint64(evtchn.One), 0, 0)
+			return evtchn.One, false
+		}
+		return evtchn.Zero, false
+	}
+	if doubt {
+		return pend, true
+	}
+	return pend, false
+}
+
+type fate uint8
+
+const (
+	nothing fate = iota
+	delivered
+	sent
+)
+
+// next tells what happens to a port first after a place: it is delivered, or sent to.
+func (in *infer) next(pos int64, p evtchn.Port) fate {
+	for n := pos + 1; n < in.w.tail; n++ {
+		switch r := in.w.at(n); r.id {
+		case prDeliver, prClear:
+			if evtchn.Port(r.a) == p {
+				return delivered
+			}
+		case prIRQEntry:
+			if in.irqs[r.c] == p {
+				return delivered
+			}
+		case prHCSend:
+			if in.receiver(r) == p {
+				return sent
+			}
+		}
+	}
+	return nothing
+}

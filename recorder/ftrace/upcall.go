@@ -1,0 +1,346 @@
+package ftrace
+
+import "github.com/evtrace/evtrace/evtchn"
+
+// upcall enters the upcall handler. Whatever its first scan delivers without a visible cause was sent before.
+func (in *infer) upcall(pos int64, c *cpuKnow) {
+	if c.inUpcall {
+		in.leave(c, evtchn.FlagInferred)
+	}
+	if !in.fifo {
+		if n := in.w.next(pos); n != 0 && in.w.at(n).id == prScan {
+			in.collect(n)
+			in.causes(pos)
+		}
+	}
+	in.enter(c, 0)
+}
+
+func (in *infer) enter(c *cpuKnow, fl evtchn.Flags) {
+	in.put(evtchn.KindUpcall, fl, in.v, evtchn.CtxUpcall, evtchn.NoPort, 0, 0, 0, 0)
+	in.ctx = evtchn.CtxUpcall
+	*c = cpuKnow{inUpcall: true, implied: fl != 0, ipiCPU: c.ipiCPU, ipiVec: c.ipiVec, ipiAt: c.ipiAt}
+}
+
+// leave ends the upcall.
+func (in *infer) leave(c *cpuKnow, fl evtchn.Flags) {
+	in.settleClear(c)
+	in.put(evtchn.KindUpcallExit, fl, in.v, evtchn.CtxUpcall, evtchn.NoPort, 0, c.handled, 0, 0)
+	*c = cpuKnow{ipiCPU: c.ipiCPU, ipiVec: c.ipiVec, ipiAt: c.ipiAt}
+}
+
+// implyUpcall enters an upcall of which no record was seen: an interrupt is being handled, so there was one. It scanned, too.
+func (in *infer) implyUpcall(pos int64, c *cpuKnow, scanned bool) {
+	in.enter(c, evtchn.FlagInferred)
+	if scanned && !in.fifo {
+		in.want = in.want[:0]
+		in.takeSel(pos, c)
+	}
+}
+
+// collect finds the ports that the scan at a place delivers, up to the next scan or the end of the upcall.
+func (in *infer) collect(pos int64) {
+	in.want = in.want[:0]
+	fresh := false // a delivery since the last handler's entry
+	for n := in.w.next(pos); n != 0; n = in.w.next(n) {
+		r := in.w.at(n)
+		p := evtchn.NoPort
+		switch r.id {
+		case prScan, prUpcallRet, prUpcall, prGap:
+			return
+		case prDeliver, prClear:
+			p = in.port(r.a)
+			fresh = true
+		case prIRQEntry:
+			if !fresh {
+				p = in.irqs[r.c]
+			}
+			fresh = false
+		case prDevIRQ:
+			p = in.port(r.a)
+		}
+		if p == evtchn.NoPort || len(in.want) > 0 && in.want[len(in.want)-1].port == p {
+			continue
+		}
+		if r.id != prDeliver && in.wants(p) {
+			continue
+		}
+		in.want = append(in.want, wanted{p, n})
+	}
+}
+
+func (in *infer) wants(p evtchn.Port) bool {
+	for i := range in.want {
+		if in.want[i].port == p {
+			return true
+		}
+	}
+	return false
+}
+
+// causes gives out the sends that the scan's deliveries rest on and that no record before them shows.
+func (in *infer) causes(pos int64) {
+	for i := 0; i < len(in.want); i++ {
+		q := in.want[i]
+		if in.st.Pending(q.port) == evtchn.One {
+			continue
+		}
+		if in.visibleSend(pos, q) {
+			continue
+		}
+		if in.st.Pending(q.port) != evtchn.One {
+			in.invisible(q.port)
+		}
+	}
+}
+
+// visibleSend looks for a send to the port among the records that the delivery may rest on although the upcall precedes them:
+// those up to the delivery, and those whose time is no later. The latter are taken out of their turn.
+func (in *infer) visibleSend(pos int64, q wanted) bool {
+	switch in.st.PortAt(q.port).Status {
+	case evtchn.PortVIRQ, evtchn.PortPIRQ:
+		return false
+	}
+	limit := in.w.at(q.at).time
+	for n := pos + 1; n < in.w.tail; n++ {
+		r := in.w.at(n)
+		if n > q.at && (r.time > limit || n > q.at+maxTie) {
+			return false
+		}
+		if (r.id == prHCSend || r.id == prHCIPI) && r.fl&rfDone == 0 && in.receiver(r) == q.port {
+			if n > q.at {
+				in.early(n)
+			}
+			return true
+		}
+	}
+	return false
+}
+
+// maxTie bounds how far a record with the same time is looked for.
+const maxTie = 512
+
+// early processes a send before its turn.
+func (in *infer) early(pos int64) {
+	r := in.w.at(pos)
+	r.fl |= rfDone
+	in.counts.early++
+	v, ctx := in.v, in.ctx
+	in.turn(r)
+	in.dispatch(pos, r)
+	in.v, in.ctx = v, ctx
+}
+
+// invisible gives out a send from outside the domain to a port that the record's vcpu is about to deliver.
+func (in *infer) invisible(p evtchn.Port) {
+	in.counts.invisible++
+	ps := in.st.PortAt(p)
+	const fl = evtchn.FlagInferred | evtchn.FlagInput
+	switch ps.Status {
+	case evtchn.PortVIRQ:
+		in.put(evtchn.KindVIRQ, fl, evtchn.NoVCPU, ctxElsewhere, p, 0, vnum(in.v), ps.Peer, 0)
+	case evtchn.PortPIRQ:
+		in.put(evtchn.KindPIRQ, fl, evtchn.NoVCPU, ctxElsewhere, p, 0, ps.Peer, 0, 0)
+	default:
+		in.put(evtchn.KindSend, fl, evtchn.NoVCPU, ctxElsewhere, p, 0, ps.Peer>>32, 0, 0)
+	}
+	in.elsewhere(evtchn.KindPendTAS, p, uint64(in.st.Pending(p)), 0, 0)
+	in.elsewhere(evtchn.KindMaskRead, p, 0, 0, 0)
+	in.tell(p, in.v)
+}
+
+// tell gives out the end of a set_pending from outside: the vcpu's SEL, UP and kick.
+func (in *infer) tell(p evtchn.Port, v evtchn.VCPU) {
+	sel := in.st.Selected(v, in.st.Word(p))
+	in.elsewhere(evtchn.KindSelTAS, p, uint64(sel), vnum(v), in.word(p))
+	if sel != evtchn.One {
+		in.elsewhere(evtchn.KindUpTAS, p, unknownNum, vnum(v), 0)
+		in.elsewhere(evtchn.KindIPI, p, 0, vnum(v), 0)
+	}
+}
+
+// scan is handle_events: it takes SEL and reads the words.
+func (in *infer) scan(pos int64, c *cpuKnow) {
+	if !c.inUpcall {
+		in.implyUpcall(pos, c, false)
+	}
+	in.settleClear(c)
+	if in.fifo {
+		return
+	}
+	in.collect(pos)
+	if c.scans > 0 {
+		in.causes(pos)
+	}
+	in.takeSel(pos, c)
+}
+
+// takeSel takes the vcpu's SEL, and turns away from the ports of other vcpus for which it was set.
+func (in *infer) takeSel(pos int64, c *cpuKnow) {
+	vc := &in.st.V[in.v]
+	c.sel = vc.Sel
+	c.scan = pos
+	c.scans++
+	in.infer(evtchn.KindSelXchg, evtchn.NoPort, vc.Sel, ^vc.Sel)
+	done := -1
+	for _, q := range in.st.ExposedPorts() {
+		w := in.st.Word(q)
+		if w <= done || !in.turnsAway(q) {
+			continue
+		}
+		// One read per word; the lowest first is not needed, each once is.
+		var away, picked uint64
+		for _, o := range in.st.ExposedPorts() {
+			if in.st.Word(o) == w && in.turnsAway(o) {
+				away |= 1 << (uint(o) & 63)
+			}
+		}
+		for _, o := range in.want {
+			if in.st.Word(o.port) == w {
+				picked |= 1 << (uint(o.port) & 63)
+			}
+		}
+		in.infer(evtchn.KindWordRead, evtchn.NoPort, picked, uint64(w), 0, ^(away | picked))
+	}
+}
+
+// turnsAway reports whether the scan that begins here passes over the port: the vcpu's SEL bit was set for it, but it is
+// known to belong to another vcpu. A port of this vcpu that is not delivered was sent to after the scan, whatever the records' order.
+func (in *infer) turnsAway(p evtchn.Port) bool {
+	ps := in.st.PortAt(p)
+	return ps.Own.Has(in.v) && ps.Owner >= 0 && ps.Owner != in.v && !in.wants(p) &&
+		in.st.Selected(in.v, in.st.Word(p)) != evtchn.One
+}
+
+// deliver is handle_irq_for_port.
+func (in *infer) deliver(pos int64, p evtchn.Port, c *cpuKnow) {
+	if !c.inUpcall {
+		in.implyUpcall(pos, c, true)
+	}
+	in.settleClear(c)
+	in.prepare(p, c)
+	in.seen(evtchn.KindDeliver, p, 0)
+	c.open, c.cur, c.dirty = p, p, p
+	c.handled++
+}
+
+// prepare makes the delivery of the port on this vcpu follow from what the State knows.
+func (in *infer) prepare(p evtchn.Port, c *cpuKnow) {
+	pk := &in.ports[p]
+	ps := in.st.PortAt(p)
+	if !in.fifo {
+		if in.st.Pending(p) != evtchn.One {
+			in.invisible(p)
+		} else if w := in.st.Word(p); !ps.Own.Has(in.v) && c.sel>>(w&63)&1 == 0 && in.st.Selected(in.v, w) != evtchn.One {
+			if in.st.Exposed(p) {
+				// Nobody told this vcpu of it, yet it looks at the word: something unseen selected it.
+				in.put(evtchn.KindSelTAS, evtchn.FlagInferred, evtchn.NoVCPU, evtchn.CtxNone, evtchn.NoPort, unknownNum, vnum(in.v), uint64(w), 0)
+				c.sel |= 1 << (w & 63)
+			} else {
+				in.tell(p, in.v) // its unmask was missed
+			}
+		}
+		if in.st.Masked(p) != evtchn.Zero {
+			in.infer(evtchn.KindMaskRead, p, 0)
+		}
+	}
+	ps = in.st.PortAt(p)
+	if ps.Owner != in.v && (ps.Owner < 0 || pk.bound < c.scan) {
+		in.infer(evtchn.KindOwnerWrite, p, 0, vnum(in.v))
+	}
+	if ps.Notify < 0 {
+		in.infer(evtchn.KindPortVCPU, p, 0, vnum(in.v))
+	}
+	pk.ownerEpoch, pk.pendEpoch = in.epoch, in.epoch
+}
+
+// clear is the acknowledgement.
+func (in *infer) clear(pos int64, r *record, p evtchn.Port, c *cpuKnow) {
+	if c.cur != p && (c.inUpcall || r.fl&rfHardIRQ != 0) {
+		// The timer's VIRQ is dispatched without handle_irq_for_port; or that record was missed.
+		if !c.inUpcall {
+			in.implyUpcall(pos, c, true)
+		}
+		in.settleClear(c)
+		in.prepare(p, c)
+		in.infer(evtchn.KindDeliver, p, 0)
+		c.open, c.cur = p, p
+		c.handled++
+	}
+	c.dirty = evtchn.NoPort
+	in.cleared(pos, p, 0)
+}
+
+func (in *infer) cleared(pos int64, p evtchn.Port, fl evtchn.Flags) {
+	pk := &in.ports[p]
+	pk.maybe = pk.inflight > pos
+	pk.pendEpoch = in.epoch
+	in.put(evtchn.KindPendClear, fl, in.v, in.ctx, p, uint64(in.st.Pending(p)), 0, 0, 0)
+}
+
+// settleClear supplies the clear of a delivery that no probe saw: the handler always clears.
+func (in *infer) settleClear(c *cpuKnow) {
+	if c.dirty == evtchn.NoPort {
+		return
+	}
+	p := c.dirty
+	c.dirty = evtchn.NoPort
+	if in.fifo {
+		return
+	}
+	in.cleared(0, p, evtchn.FlagInferred)
+}
+
+// learnIRQ notes which port an irq stands for.
+func (in *infer) learnIRQ(irq uint32, p evtchn.Port) { in.irqs[irq] = p }
+
+// irqEntry is the kernel's own record of a handler: it is there even where kprobes were missed.
+func (in *infer) irqEntry(pos int64, r *record, c *cpuKnow) {
+	if c.open != evtchn.NoPort {
+		if in.irqs[r.c] != c.open {
+			in.learnIRQ(r.c, c.open)
+		}
+		c.open, c.curIRQ = evtchn.NoPort, r.c
+		return
+	}
+	p, ok := in.irqs[r.c]
+	if !ok || c.cur == p && c.curIRQ == r.c {
+		return // not an event channel's, or a second handler of the same
+	}
+	in.missedHandler(pos, r, p, c)
+}
+
+// missedHandler supplies the delivery of a handler of which only irq_handler_entry or the device's own probe was seen.
+func (in *infer) missedHandler(pos int64, r *record, p evtchn.Port, c *cpuKnow) {
+	if r.fl&rfFlags != 0 && r.fl&rfHardIRQ == 0 && !c.inUpcall {
+		return // a handler that is not run by an interrupt
+	}
+	in.counts.handlers++
+	if !c.inUpcall {
+		in.implyUpcall(pos, c, true)
+	}
+	in.settleClear(c)
+	in.prepare(p, c)
+	in.infer(evtchn.KindDeliver, p, 0)
+	in.seen(evtchn.KindIRQ, p, 0, uint64(r.c))
+	if in.ports[p].late {
+		in.infer(evtchn.KindMaskTAS, p, uint64(in.st.Masked(p)))
+	}
+	in.cleared(pos, p, evtchn.FlagInferred)
+	c.cur, c.curIRQ, c.open = p, r.c, evtchn.NoPort
+	c.handled++
+}
+
+// irqExit ends an upcall that was deduced, unless more of it follows.
+func (in *infer) irqExit(pos int64, c *cpuKnow) {
+	if !c.implied {
+		return
+	}
+	if n := in.w.next(pos); n != 0 {
+		switch in.w.at(n).id {
+		case prIRQEntry, prDeliver, prClear, prScan, prUpcallRet:
+			return
+		}
+	}
+	in.leave(c, evtchn.FlagInferred)
+}
