@@ -2,7 +2,6 @@ package ftrace
 
 import (
 	"fmt"
-	"math"
 	"strconv"
 
 	"github.com/evtrace/evtrace/evtchn"
@@ -45,6 +44,7 @@ type infer struct {
 // portKnow is what is known of a port beyond evtchn.PortState.
 type portKnow struct {
 	peer       evtchn.Port // this domain's port at the other end
+	masked     int64       // place up to which the last mask of it may not have been made yet
 	inflight   int64       // place up to which the last send to it may not have arrived yet
 	bound      int64       // place of its last bind_cpu
 	ownerEpoch uint32      // epoch in which its owner was seen
@@ -65,9 +65,6 @@ type cpuKnow struct {
 	open     evtchn.Port // delivered or cleared, and its handler's entry is yet to come
 	dirty    evtchn.Port // delivered, and its clear is yet to come
 	handled  uint64
-	ipiCPU   evtchn.VCPU // of the last ipi record
-	ipiVec   uint32
-	ipiAt    bool
 }
 
 type ioctl struct{ cmd, a0, a1 uint32 }
@@ -238,6 +235,7 @@ func (in *infer) dispatch(pos int64, r *record) {
 		if p == c.cur {
 			in.ports[p].late = true
 		}
+		in.ports[p].masked = in.after(pos)
 		in.seen(evtchn.KindMaskTAS, p, uint64(in.st.Masked(p)))
 	case prUnmask:
 		in.unmask(pos, r, p)
@@ -245,10 +243,8 @@ func (in *infer) dispatch(pos int64, r *record) {
 		in.unmaskCall(p, 0)
 	case prHCSend:
 		in.send(pos, r, p)
-	case prIPI:
-		c.ipiCPU, c.ipiVec, c.ipiAt = evtchn.VCPU(min(r.b, math.MaxInt16)), r.d, r.have&fVec != 0
 	case prHCIPI:
-		in.sendIPI(pos, r, p, c)
+		in.sendIPI(pos, r, p)
 	case prBindCPU:
 		in.bindCPU(pos, r, p)
 	case prHCBindVCPU:

@@ -41,22 +41,22 @@ func (in *infer) send(pos int64, r *record, port evtchn.Port) {
 }
 
 // sendIPI is EVTCHNOP_send on a port that is an IPI.
-func (in *infer) sendIPI(pos int64, r *record, p evtchn.Port, c *cpuKnow) {
+func (in *infer) sendIPI(pos int64, r *record, p evtchn.Port) {
 	in.seen(evtchn.KindHypercall, p, 0, uint64(evtchn.HCSend), uint64(p))
 	if !in.fifo {
 		ps := in.st.PortAt(p)
-		if c.ipiAt && int(c.ipiCPU) < len(in.cpus) {
-			if ps.Status != evtchn.PortIPI || ps.Notify != c.ipiCPU {
-				in.xen(evtchn.KindPortBind, p, 0, uint64(evtchn.PortIPI), vnum(c.ipiCPU), 0)
+		if v := evtchn.VCPU(r.b); r.have&fCPU != 0 && r.b < uint32(len(in.cpus)) {
+			// The record of the IPI before it says whose it is.
+			if ps.Status != evtchn.PortIPI || ps.Notify != v {
+				in.xen(evtchn.KindPortBind, p, 0, uint64(evtchn.PortIPI), vnum(v), 0)
 			}
-			if ps.Owner != c.ipiCPU {
-				in.xen(evtchn.KindOwnerWrite, p, 0, vnum(c.ipiCPU))
+			if ps.Owner != v {
+				in.xen(evtchn.KindOwnerWrite, p, 0, vnum(v))
 			}
-			if c.ipiVec == vecSpinlock && in.st.Masked(p) != evtchn.One {
+			if r.have&fVec != 0 && r.d == vecSpinlock && in.st.Masked(p) != evtchn.One {
 				in.xen(evtchn.KindMaskRead, p, uint64(evtchn.One)) // never unmasked: it only ends a SCHEDOP_poll
 			}
 		}
-		c.ipiAt = false
 		in.ports[p].inflight = in.completion(pos, r)
 		in.arrive(p)
 	}
@@ -87,6 +87,14 @@ func (in *infer) signal(p evtchn.Port, v evtchn.VCPU) {
 	if sel != evtchn.One {
 		in.xen(evtchn.KindUpTAS, p, unknownNum, vnum(v))
 	}
+}
+
+// after gives the place of the vcpu's next record: by then, what the record at pos announces has been done.
+func (in *infer) after(pos int64) int64 {
+	if n := in.w.next(pos); n != 0 {
+		return n
+	}
+	return in.w.tail
 }
 
 // completion gives the place of the first record that shows the hypercall of a record done: the next of the same vcpu that is not of

@@ -114,6 +114,8 @@ func (in *infer) evidence(pos int64) (outcome, int64) {
 		switch {
 		case q.id == prGap:
 			return unclear, 0
+		case q.pid != r.pid:
+			return noUpcall, 0 // another task runs: interrupts were on meanwhile
 		case q.id == prUpcall:
 			what := in.classify(n, evtchn.Port(r.a))
 			if what == itself && moved {
@@ -127,7 +129,7 @@ func (in *infer) evidence(pos int64) (outcome, int64) {
 			return unclear, 0 // an upcall whose own records were missed
 		case q.fl&rfFlags == 0:
 			return unclear, 0
-		case q.fl&rfIRQsOff == 0 || q.pid != r.pid:
+		case q.fl&rfIRQsOff == 0:
 			return noUpcall, 0
 		case q.id == prUnmask && q.a != r.a:
 			others = true
@@ -203,10 +205,50 @@ func (in *infer) found(pos int64, p evtchn.Port) (pend evtchn.Bit, home bool) {
 		}
 		return evtchn.Zero, false
 	}
-	if doubt {
+	switch {
+	case doubt:
 		return pend, true
+	case pend == evtchn.One && !firm && in.byItself(pos, p):
+		in.counts.outcome++
+		return evtchn.Zero, false
 	}
 	return pend, false
+}
+
+// byItself reports whether the port is delivered next by a scan that delivers nothing else of its word: then the port's own send has
+// selected the word, and did not find the port masked.
+func (in *infer) byItself(pos int64, p evtchn.Port) bool {
+	n := pos + 1
+	for ; ; n++ {
+		if n >= in.w.tail {
+			return false
+		}
+		if r := in.w.at(n); (r.id == prDeliver || r.id == prClear) && evtchn.Port(r.a) == p {
+			break
+		}
+	}
+	v, w := in.w.at(n).cpu, in.st.Word(p)
+	other := func(r *record) bool {
+		return (r.id == prDeliver || r.id == prClear) && evtchn.Port(r.a) != p && in.st.Word(evtchn.Port(r.a)) == w
+	}
+	alone := true
+	for i := pos + 1; i < n; i++ {
+		if r := in.w.at(i); r.cpu == v {
+			if r.id == prScan || r.id == prUpcall {
+				alone = true
+			} else if other(r) {
+				alone = false
+			}
+		}
+	}
+	for i := in.w.next(n); i != 0 && alone; i = in.w.next(i) {
+		r := in.w.at(i)
+		if r.id == prScan || r.id == prUpcallRet || r.id == prUpcall {
+			break
+		}
+		alone = !other(r)
+	}
+	return alone
 }
 
 type fate uint8

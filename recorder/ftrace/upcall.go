@@ -19,14 +19,14 @@ func (in *infer) upcall(pos int64, c *cpuKnow) {
 func (in *infer) enter(c *cpuKnow, fl evtchn.Flags) {
 	in.put(evtchn.KindUpcall, fl, in.v, evtchn.CtxUpcall, evtchn.NoPort, 0, 0, 0, 0)
 	in.ctx = evtchn.CtxUpcall
-	*c = cpuKnow{inUpcall: true, implied: fl != 0, ipiCPU: c.ipiCPU, ipiVec: c.ipiVec, ipiAt: c.ipiAt}
+	*c = cpuKnow{inUpcall: true, implied: fl != 0}
 }
 
 // leave ends the upcall.
 func (in *infer) leave(c *cpuKnow, fl evtchn.Flags) {
 	in.settleClear(c)
 	in.put(evtchn.KindUpcallExit, fl, in.v, evtchn.CtxUpcall, evtchn.NoPort, 0, c.handled, 0, 0)
-	*c = cpuKnow{ipiCPU: c.ipiCPU, ipiVec: c.ipiVec, ipiAt: c.ipiAt}
+	*c = cpuKnow{}
 }
 
 // implyUpcall enters an upcall of which no record was seen: an interrupt is being handled, so there was one. It scanned, too.
@@ -218,29 +218,33 @@ func (in *infer) deliver(pos int64, p evtchn.Port, c *cpuKnow) {
 		in.implyUpcall(pos, c, true)
 	}
 	in.settleClear(c)
-	in.prepare(p, c)
+	in.prepare(pos, p, c)
 	in.seen(evtchn.KindDeliver, p, 0)
 	c.open, c.cur, c.dirty = p, p, p
 	c.handled++
 }
 
 // prepare makes the delivery of the port on this vcpu follow from what the State knows.
-func (in *infer) prepare(p evtchn.Port, c *cpuKnow) {
+func (in *infer) prepare(pos int64, p evtchn.Port, c *cpuKnow) {
 	pk := &in.ports[p]
 	ps := in.st.PortAt(p)
 	if !in.fifo {
 		if in.st.Pending(p) != evtchn.One {
 			in.invisible(p)
-		} else if w := in.st.Word(p); !ps.Own.Has(in.v) && c.sel>>(w&63)&1 == 0 && in.st.Selected(in.v, w) != evtchn.One {
-			if in.st.Exposed(p) {
+		} else if !ps.Own.Has(in.v) {
+			w := in.st.Word(p)
+			switch {
+			case in.st.Masked(p) == evtchn.One && pk.masked > pos:
+				// The mask that was seen comes later than this vcpu's look at the word.
+			case !in.st.Exposed(p):
+				in.tell(p, in.v) // its unmask was missed
+			case c.sel>>(w&63)&1 == 0 && in.st.Selected(in.v, w) != evtchn.One:
 				// Nobody told this vcpu of it, yet it looks at the word: something unseen selected it.
 				in.put(evtchn.KindSelTAS, evtchn.FlagInferred, evtchn.NoVCPU, evtchn.CtxNone, evtchn.NoPort, unknownNum, vnum(in.v), uint64(w), 0)
 				c.sel |= 1 << (w & 63)
-			} else {
-				in.tell(p, in.v) // its unmask was missed
 			}
 		}
-		if in.st.Masked(p) != evtchn.Zero {
+		if m := in.st.Masked(p); m == evtchn.Unknown || m == evtchn.One && pk.masked <= pos {
 			in.infer(evtchn.KindMaskRead, p, 0)
 		}
 	}
@@ -262,7 +266,7 @@ func (in *infer) clear(pos int64, r *record, p evtchn.Port, c *cpuKnow) {
 			in.implyUpcall(pos, c, true)
 		}
 		in.settleClear(c)
-		in.prepare(p, c)
+		in.prepare(pos, p, c)
 		in.infer(evtchn.KindDeliver, p, 0)
 		c.open, c.cur = p, p
 		c.handled++
@@ -320,7 +324,7 @@ func (in *infer) missedHandler(pos int64, r *record, p evtchn.Port, c *cpuKnow) 
 		in.implyUpcall(pos, c, true)
 	}
 	in.settleClear(c)
-	in.prepare(p, c)
+	in.prepare(pos, p, c)
 	in.infer(evtchn.KindDeliver, p, 0)
 	in.seen(evtchn.KindIRQ, p, 0, uint64(r.c))
 	if in.ports[p].late {

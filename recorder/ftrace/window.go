@@ -44,7 +44,13 @@ func (w *window) link() {
 	pos := w.tail - 1
 	r := w.at(pos)
 	if prev := w.cpu[r.cpu]; prev > 0 && pos-prev < windowSize {
-		w.at(prev).next = pos
+		q := w.at(prev)
+		q.next = pos
+		if r.id == prHCIPI && q.id == prIPI {
+			// The target and the vector of the IPI, for whoever looks at the hypercall alone.
+			r.b, r.d = q.b, q.d
+			r.have |= q.have & (fCPU | fVec)
+		}
 	}
 	w.cpu[r.cpu] = pos
 }
