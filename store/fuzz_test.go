@@ -1,7 +1,10 @@
 package store
 
 import (
+	"bytes"
 	"encoding/binary"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/evtrace/evtrace/evtchn"
@@ -9,7 +12,7 @@ import (
 
 // FuzzChunk decodes arbitrary bytes as a chunk, with a valid checksum. It must not panic; and what decodes must survive another round.
 func FuzzChunk(f *testing.F) {
-	for _, evs := range [][]evtchn.Event{traffic(1, 1, 1), traffic(500, 4, 2), noise(50, 3), {{Seq: 1 << 50, Kind: evtchn.KindEnd, Time: -5, Cause: 1 << 60}}} {
+	for _, evs := range [][]evtchn.Event{traffic(1, 1, 1), traffic(100, 4, 2), noise(5, 3), {{Seq: 1 << 50, Kind: evtchn.KindEnd, Time: -5, Cause: 1 << 60}}} {
 		var enc encoder
 		value, h := enc.pack(nil, evs)
 		f.Add(uint64(h.first), value[4:])
@@ -89,20 +92,22 @@ func FuzzEvents(f *testing.F) {
 	})
 }
 
-// FuzzPages checks the skeleton of arbitrary databases: it must end, without a panic.
-func FuzzPages(f *testing.F) {
+// FuzzDamage overwrites some place of a file and reads it in every way: each must give an error or the truth.
+func FuzzDamage(f *testing.F) {
 	s := newSample(f, 1)
-	f.Add(s.raw)
-	f.Fuzz(func(t *testing.T, b []byte) {
-		r := bytesAt(b)
-		tree, err := readMetas(r, int64(len(b)))
-		if err != nil {
-			return
+	f.Add(uint32(8), []byte{2, 0})
+	f.Add(uint32(4096*5+8), []byte{1, 0, 9})
+	f.Add(uint32(4096*4+16), []byte{0, 0, 0, 0, 16, 0, 0, 0, 4, 0, 0, 0})
+	f.Fuzz(func(t *testing.T, at uint32, patch []byte) {
+		b := bytes.Clone(s.raw)
+		copy(b[int(at)%len(b):], patch)
+		path := filepath.Join(t.TempDir(), "damaged")
+		if err := os.WriteFile(path, b, 0o644); err != nil {
+			t.Fatal(err)
 		}
-		problems := 0
-		tree.walk(func(error) { problems++ })
-		if problems == 0 {
-			tree.freelist()
+		failed := s.judge(t, path)
+		if rep, err := Check(path); err == nil && rep.OK() && failed {
+			t.Error("reading fails, Check finds nothing")
 		}
 	})
 }

@@ -2,7 +2,6 @@ package store
 
 import (
 	"cmp"
-	"io"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -165,18 +164,4 @@ func mustOpen(t testing.TB, path string) *File {
 		}
 	})
 	return f
-}
-
-// bytesAt is a file in memory.
-type bytesAt []byte
-
-func (b bytesAt) ReadAt(p []byte, off int64) (int, error) {
-	if off < 0 || off > int64(len(b)) {
-		return 0, io.EOF
-	}
-	n := copy(p, b[off:])
-	if n < len(p) {
-		return n, io.EOF
-	}
-	return n, nil
 }

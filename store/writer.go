@@ -24,7 +24,7 @@ type Options struct {
 	// OpenFile opens the file; nil means os.OpenFile. Tests inject errors through it.
 	OpenFile func(name string, flag int, perm os.FileMode) (*os.File, error)
 
-	chunkEvents, frameEvents int // instead of ChunkEvents and KeyframeEvents: tests want much in a small file
+	chunkEvents, frameEvents int  // instead of ChunkEvents and KeyframeEvents: tests want much in a small file
 	noSync                   bool // do not wait for the disk: for tests with many commits
 }
 
