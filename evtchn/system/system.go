@@ -32,6 +32,7 @@ type System struct {
 
 	in    evtchn.Source
 	input evtchn.Event
+	step  evtchn.Event // the step in hand
 	end   bool
 
 	out  []evtchn.Event // produced, not yet given out
@@ -222,15 +223,15 @@ func (s *System) vcpuTurn(v int) (in evtchn.Time, on bool) {
 		return 0, false
 	}
 	if s.m.CanStep(v) {
-		var ev evtchn.Event
-		if !s.m.Step(v, &ev) {
+		ev := &s.step
+		if !s.m.Step(v, ev) {
 			return s.sc.Costs.Step, true // spins on the event lock
 		}
-		s.commit(&ev)
+		s.commit(ev)
 		if s.m.V[v].Run != evtchn.Running {
 			return 0, false
 		}
-		return s.cost(&ev), true
+		return s.cost(ev), true
 	}
 	if c.working {
 		if c.left > 0 {
@@ -280,19 +281,19 @@ func (s *System) wakeUp(v int, cause evtchn.Seq) {
 // --- the hypervisor for others ---
 
 func (s *System) stepForeign(ctx int) {
-	var ev evtchn.Event
-	if !s.m.Step(ctx, &ev) {
+	ev := &s.step
+	if !s.m.Step(ctx, ev) {
 		s.q.pop()
 		return
 	}
 	if i := ctx - s.sc.VCPUs; s.first[i] != 0 {
 		ev.Cause, s.first[i] = s.first[i], 0
 	}
-	s.commit(&ev)
+	s.commit(ev)
 	key := dueKey(dueForeign, ctx)
 	if s.q[0].key == key && s.q[0].at == s.now {
 		if s.m.CanStep(ctx) {
-			s.q.replaceTop(due{s.now + s.cost(&ev), key, 0})
+			s.q.replaceTop(due{s.now + s.cost(ev), key, 0})
 		} else {
 			s.q.pop()
 		}
@@ -308,7 +309,7 @@ func (s *System) stepForeign(ctx int) {
 		}
 	}
 	if s.m.CanStep(ctx) {
-		s.after(s.cost(&ev), dueForeign, ctx, 0)
+		s.after(s.cost(ev), dueForeign, ctx, 0)
 	}
 }
 

@@ -11,7 +11,7 @@ const ms = evtchn.Time(1_000_000)
 
 func testScenario() *Scenario {
 	return &Scenario{Name: "t", VCPUs: 16, WordBits: 64, Duration: 100 * ms, Tick: 4 * ms, FirstPort: 65,
-		Costs: Costs{Step: 20, Hypercall: 250, Kick: 2000, Wake: 5000, Handler: 2000, Schedule: 300, Jitter: 1000},
+		Costs:   Costs{Step: 20, Hypercall: 250, Kick: 2000, Wake: 5000, Handler: 2000, Schedule: 300, Jitter: 1000},
 		Domains: []Domain{{Count: 1, VCPUs: 1, Start: Span{2 * ms, 3 * ms}, OnVCPU: OtherVCPU, Pinned: true, First: Span{0, ms}, Think: Span{100_000, 200_000}, Serve: Span{20_000, 40_000}}},
 		Hot:     []Hot{{PIRQ: true, Count: 3, Every: Span{ms, 2 * ms}}},
 		IPIs:    IPIs{PerTick: 0.1},
@@ -65,4 +65,22 @@ func TestReportHangs(t *testing.T) {
 			t.Errorf("seed %d: %d requests served, want many", seed, n)
 		}
 	}
+}
+
+func BenchmarkSimulate(b *testing.B) {
+	sc := testScenario()
+	sc.Duration = 1 << 50
+	p, _ := evtchn.ParsePolicy("unmask-hypercall")
+	s, err := New(sc, 1, p, Inputs(sc, 1))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	var ev evtchn.Event
+	for b.Loop() {
+		if err := s.Next(&ev); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
 }
