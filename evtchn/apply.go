@@ -227,13 +227,13 @@ func (s *State) Apply(ev *Event) {
 		}
 	case KindReturn:
 		if ev.VCPU >= 0 {
-			s.release(lane, NoPort)
+			s.end(lane)
 			vc := &s.V[ev.VCPU]
 			vc.InXen = false
 			s.enter(vc, ev)
 		}
 	case KindOpDone:
-		s.release(lane, NoPort)
+		s.end(lane)
 	case KindUpcall:
 		if ev.VCPU >= 0 {
 			vc := &s.V[ev.VCPU]
@@ -338,6 +338,8 @@ func (s *State) applyRecord(ev *Event, p Port, ps *PortState, target VCPU, word 
 		s.endDuties(p)
 	case KindRequestPop:
 		ps.Request = false
+		s.owe(s.lane(ev), duty{port: p, phase: owesSignal, target: NoVCPU})
+		s.owe(s.lane(ev), duty{port: p, phase: owesSignal, target: NoVCPU}) // whoever takes the request is to act on it
 	case KindSnap:
 		if w := int(ev.Args[0]); w >= 0 && w < s.Words {
 			s.snap(w, ev)
@@ -469,7 +471,7 @@ func (s *State) lane(ev *Event) int {
 	}
 	l := 2*len(s.V) + ev.Ctx.Num()
 	for l >= len(s.lanes) {
-		s.lanes = append(s.lanes, duty{})
+		s.lanes = append(s.lanes, lane{})
 	}
 	return l
 }
@@ -478,45 +480,69 @@ func (s *State) dutyOf(lane int) *duty {
 	if lane < 0 {
 		return nil
 	}
-	return &s.lanes[lane]
+	return &s.lanes[lane].duty
 }
 
-// owe replaces what the lane owes.
+// owe replaces what the lane owes. A duty to another port that is under way is set aside until the lane's procedure ends: an
+// unmask that hands its port on by an IPI event is in the middle of both.
 func (s *State) owe(lane int, d duty) {
 	if lane < 0 {
 		return
 	}
-	old := s.lanes[lane]
-	s.lanes[lane] = d
-	if d.phase != owesNothing && d.port != NoPort {
-		s.PortAt(d.port).duties++
+	l := &s.lanes[lane]
+	old := l.duty
+	if old.phase >= owesUp && d.phase == owesSignal && old.port != d.port && l.outer.phase == owesNothing {
+		l.outer, old = old, duty{}
 	}
-	if d.target >= 0 && d.phase != owesNothing {
-		s.V[d.target].owed++
+	l.duty = d
+	if d.phase != owesNothing {
+		s.count(d, 1)
 	}
-	if old.phase == owesNothing {
-		return
-	}
-	if old.port != NoPort {
-		s.PortAt(old.port).duties--
-		if old.port != d.port {
-			s.settle(old.port)
-		}
-	}
-	if old.target >= 0 {
-		s.V[old.target].owed--
-		if !s.Observed {
-			s.attend(old.target)
-		}
+	if old.phase != owesNothing {
+		s.count(old, -1)
 	}
 }
 
-// release drops what the lane owes to the port, or to any port.
+// count adds a duty to those of its port and its vcpu, or takes it away.
+func (s *State) count(d duty, n int32) {
+	if d.port != NoPort {
+		s.PortAt(d.port).duties += n
+	}
+	if d.target >= 0 {
+		s.V[d.target].owed += n
+	}
+	if n > 0 {
+		return
+	}
+	if d.port != NoPort {
+		s.settle(d.port)
+	}
+	if d.target >= 0 && !s.Observed {
+		s.attend(d.target)
+	}
+}
+
+// release drops what the lane owes to the port.
 func (s *State) release(lane int, p Port) {
-	if lane < 0 || s.lanes[lane].phase == owesNothing || p != NoPort && s.lanes[lane].port != p {
+	if lane < 0 || s.lanes[lane].phase == owesNothing || s.lanes[lane].port != p {
 		return
 	}
 	s.owe(lane, duty{target: NoVCPU})
+}
+
+// end drops all that the lane owes: its procedure is over.
+func (s *State) end(lane int) {
+	if lane < 0 {
+		return
+	}
+	l := &s.lanes[lane]
+	if l.phase != owesNothing {
+		s.owe(lane, duty{target: NoVCPU})
+	}
+	if d := l.outer; d.phase != owesNothing {
+		l.outer = duty{target: NoVCPU}
+		s.count(d, -1)
+	}
 }
 
 // finish ends a set_pending: what remains is a second look at the notify vcpu, if the policy has one.
@@ -524,7 +550,7 @@ func (s *State) finish(lane int, p Port) {
 	if lane < 0 {
 		return
 	}
-	if d := s.lanes[lane]; s.recheck && d.phase != owesNothing && d.target >= 0 && d.port == p {
+	if d := s.lanes[lane].duty; s.recheck && d.phase != owesNothing && d.target >= 0 && d.port == p {
 		s.owe(lane, duty{port: p, phase: owesRecheck, target: d.target})
 		return
 	}

@@ -37,12 +37,13 @@ func (s *State) AppendBinary(b []byte) ([]byte, error) {
 		e.u(uint64(p.UnnoticedSeq), uint64(p.UnnoticedAt), p.Own[0], p.Own[1], p.Held[0], p.Held[1], uint64(p.Swallowed), uint64(p.duties))
 	}
 	lanes := s.lanes
-	for n := len(lanes); n > 2*len(s.V) && lanes[n-1] == (duty{}); n-- {
+	for n := len(lanes); n > 2*len(s.V) && lanes[n-1].idle(); n-- {
 		lanes = lanes[:n-1]
 	}
 	e.u(uint64(len(lanes)))
-	for _, d := range lanes {
-		e.u(uint64(d.port), uint64(d.phase), uint64(uint16(d.target)))
+	for _, l := range lanes {
+		e.duty(l.duty)
+		e.duty(l.outer)
 	}
 	e.u(uint64(len(s.exposed)))
 	for _, p := range s.exposed {
@@ -104,10 +105,7 @@ func (s *State) UnmarshalBinary(b []byte) error {
 		d.err = fmt.Errorf("%w: %d lanes, want at least %d", ErrSnapshot, nl, 2*nv)
 	}
 	for i := 0; i < nl && d.err == nil; i++ {
-		n.lanes = append(n.lanes, duty{Port(d.n(n.Words*n.WordBits - 1)), dutyPhase(d.n(int(owesRecheck))), VCPU(int16(d.u()))})
-		if t := n.lanes[i].target; t < NoVCPU || int(t) >= nv {
-			d.err = fmt.Errorf("%w: lane %d owes vcpu %d", ErrSnapshot, i, t)
-		}
+		n.lanes = append(n.lanes, lane{d.duty(&n), d.duty(&n)})
 	}
 	ne := d.n(n.Words * n.WordBits)
 	for i := 0; i < ne && d.err == nil; i++ {
@@ -137,7 +135,18 @@ func flag(b bool) uint64 {
 	return 0
 }
 
+func (l *lane) idle() bool { return l.phase == owesNothing && l.outer.phase == owesNothing }
+
 type enc struct{ b []byte }
+
+// duty writes what is owed; nothing is written alike, whatever it was before.
+func (e *enc) duty(d duty) {
+	if d.phase == owesNothing {
+		e.u(0)
+		return
+	}
+	e.u(uint64(d.phase), uint64(d.port), uint64(uint16(d.target)))
+}
 
 func (e *enc) u(vs ...uint64) {
 	for _, v := range vs {
@@ -196,6 +205,18 @@ func (d *dec) n(limit int) int {
 		return 0
 	}
 	return int(v)
+}
+
+func (d *dec) duty(s *State) duty {
+	phase := dutyPhase(d.n(int(owesRecheck)))
+	if phase == owesNothing {
+		return duty{target: NoVCPU}
+	}
+	o := duty{phase: phase, port: Port(d.n(s.Words*s.WordBits - 1)), target: VCPU(int16(d.u()))}
+	if d.err == nil && (o.target < NoVCPU || int(o.target) >= len(s.V)) {
+		d.err = fmt.Errorf("%w: something is owed to vcpu %d", ErrSnapshot, o.target)
+	}
+	return o
 }
 
 func (d *dec) words(n int) []uint64 {

@@ -26,7 +26,7 @@ type State struct {
 	Seq        Seq         // of the last event applied
 	Now        Time
 
-	lanes   []duty // what each context owes: task level by vcpu, upcall level by vcpu, then foreign paths
+	lanes   []lane // what each context owes: task level by vcpu, upcall level by vcpu, then foreign paths
 	exposed []Port
 	changed []Port // settled differently by the last event
 	recheck bool   // the policy's senders look again at the notify vcpu when they are done
@@ -85,6 +85,12 @@ type duty struct {
 	target VCPU // the vcpu to be told, once that is settled
 }
 
+// lane is what one context owes: the duty in hand, and one that was set aside for it.
+type lane struct {
+	duty
+	outer duty
+}
+
 type dutyPhase uint8
 
 const (
@@ -138,7 +144,7 @@ func NewState(meta Meta) (*State, error) {
 			}
 		}
 	}
-	s.lanes = make([]duty, 2*len(s.V), 2*len(s.V)+8)
+	s.lanes = make([]lane, 2*len(s.V), 2*len(s.V)+8)
 	if p, err := ParsePolicy(meta.Policy); err == nil {
 		s.recheck = p.Send == SendRecheck
 	}
