@@ -86,7 +86,7 @@ func (p *parser) document(text []byte) *yaml.Node {
 	}
 	root := doc.Content[0]
 	if root.Kind == yaml.ScalarNode && root.Tag == "!!null" {
-		p.problem(max(root.Line, 1), "", "nothing in it: want the keys of a scenario, at least name")
+		p.problem(1, "", "nothing in it: want the keys of a scenario, at least name")
 		return nil
 	}
 	if root.Kind != yaml.MappingNode {
@@ -112,6 +112,7 @@ func lineOf(text []byte, offset int) int { return 1 + bytes.Count(text[:offset],
 
 var (
 	yamlLine   = regexp.MustCompile(`^(?:line (\d+): )?(.*)`)
+	yamlParser = regexp.MustCompile(`^did not find expected (key|node content|'-' indicator|',' or|<document start>)`)
 	yamlAnchor = regexp.MustCompile(`^unknown anchor '(.*)' referenced`)
 )
 
@@ -121,6 +122,9 @@ func (p *parser) syntax(text []byte, err error) {
 	line, what := 1, m[2]
 	if n, err := strconv.Atoi(m[1]); err == nil && n > 0 {
 		line = n
+		if yamlParser.MatchString(what) {
+			line++ // the errors of yaml's parser, unlike those of its scanner, count lines from 0
+		}
 	}
 	if a := yamlAnchor.FindStringSubmatch(what); a != nil {
 		if at := bytes.Index(text, []byte("*"+a[1])); at >= 0 {

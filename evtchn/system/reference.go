@@ -23,7 +23,7 @@ func Fields() []Field { return fieldsOf(nil, "", table) }
 func fieldsOf(all []Field, path string, fields []field) []Field {
 	for i := range fields {
 		f := &fields[i]
-		d := Field{Path: join(path, f.key), Type: f.typeName(), Default: f.def, Allowed: f.allowed(), Doc: f.doc}
+		d := Field{Path: join(path, f.key), Type: f.typeName(), Default: f.def, Allowed: f.short(), Doc: f.doc}
 		if f.required {
 			d.Default = "required"
 		}
@@ -74,6 +74,16 @@ func (f *field) typeName() string {
 	return "text"
 }
 
+// short is allowed for readers who have been told what durations and spans look like.
+func (f *field) short() string {
+	return strings.NewReplacer(withUnit, "", "a duration"+orTwo, "a span").Replace(f.allowed())
+}
+
+const (
+	withUnit = " with its unit, such as 200us,"
+	orTwo    = " such as 200us or two such as 200us..1.5ms,"
+)
+
 // allowed says what the field's value may be, in words that fit behind "want".
 func (f *field) allowed() string {
 	if f.grow != nil {
@@ -96,9 +106,9 @@ func (f *field) allowed() string {
 	case *bool:
 		return "true or false"
 	case *evtchn.Time:
-		return fmt.Sprintf("%sa duration with its unit, such as 200us, from %s to %s", orZero, units(f.lo), units(f.hi))
+		return fmt.Sprintf("%sa duration%s from %s to %s", orZero, withUnit, units(f.lo), units(f.hi))
 	case *Span:
-		return fmt.Sprintf("%sa duration such as 200us or two such as 200us..1.5ms, from %s to %s", orZero, units(f.lo), units(f.hi))
+		return fmt.Sprintf("%sa duration%s from %s to %s", orZero, orTwo, units(f.lo), units(f.hi))
 	case *vcpuNumber:
 		return "the number of a vcpu, any, or other"
 	case *policyText:
