@@ -86,16 +86,17 @@ func handlerProcs() {
 		}
 	}
 	define(procUser2005, "evtchn_device_upcall (2005)", append([]step{deliver, mask, clearStep}, push("; else it is dropped, and the port stays masked")...)...)
-	define(procUser2021, "evtchn_interrupt (lateeoi, 2021)", append([]step{deliver, active,
-		{kind: KindReasonSet, text: "mask reasons |= EOI pending; with the first reason MASK is set next",
+	define(procUser2021, "evtchn_interrupt (lateeoi, 2021)", append([]step{deliver,
+		{kind: KindActiveXchg, text: "old = exchange is_active with 1; if old: another vcpu has it, stop; else do_mask",
 			do: func(m *Machine, c *context, f *frame, ev *Event) {
-				r := m.PortAt(f.port).Reasons
-				ev.Args[0], ev.Res = reasonEOI, uint64(r)
-				if r != 0 {
-					f.pc = 4
+				ev.Res = flag(m.PortAt(f.port).Active)
+				if ev.Res == 1 {
+					f.done()
+					return
 				}
+				c.doMask(procDoMask2021, f.port, reasonEOI)
 			}},
-		mask, clearStep}, push("")...)...)
+		clearStep}, push("")...)...)
 
 	define(procSweep, "timer tick (sweep)",
 		step{kind: KindSweepRead, text: "for each word: PEND & accept[c] & ~MASK, whatever SEL says; handle each of its ports",

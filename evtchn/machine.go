@@ -18,6 +18,7 @@ type Machine struct {
 	rings   [][]Port // /dev/xen/evtchn: queued ports by task
 	taskCPU []VCPU   // where each task is
 	lock    int32    // context that holds the domain's event lock, -1: none
+	infos   []int32  // by port: 1 + the context that holds the guest's lock of the port, 0: none
 	remotes []Remote
 	ipi     []Port // by vcpu: the IPI port that a policy uses to reach it
 }
@@ -135,6 +136,7 @@ func (m *Machine) Clone() *Machine {
 		c.guest[i].virq = slices.Clone(c.guest[i].virq)
 		c.guest[i].requests = slices.Clone(c.guest[i].requests)
 	}
+	c.infos = slices.Clone(m.infos)
 	c.rings = slices.Clone(m.rings)
 	for i := range c.rings {
 		c.rings[i] = slices.Clone(c.rings[i])
@@ -208,7 +210,7 @@ func (m *Machine) StartForeign(port Port) (int, error) {
 }
 
 // Step carries out the next step of a context and describes it in ev: everything but Seq, Time and Cause, which are the
-// caller's. It reports false, and changes nothing, if the context has no step to do or waits for the event lock.
+// caller's. It reports false, and changes nothing, if the context has no step to do or waits for a lock.
 // The caller then numbers the event and calls Commit.
 func (m *Machine) Step(ctx int, ev *Event) bool {
 	c := &m.ctx[ctx]
@@ -217,7 +219,7 @@ func (m *Machine) Step(ctx int, ev *Event) bool {
 	}
 	f := &c.frames[c.depth-1]
 	st := &procTable[f.proc].steps[f.pc]
-	if st.lock && m.lock >= 0 && m.lock != c.id {
+	if st.lock && m.lock >= 0 && m.lock != c.id || st.info && m.infoHeld(f.port) {
 		return false
 	}
 	*ev = Event{Kind: st.kind, Port: f.port, VCPU: c.vcpu, Ctx: f.ctx}

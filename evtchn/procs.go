@@ -8,6 +8,7 @@ type step struct {
 	kind Kind
 	text string // what it does, for the listing that a policy is explained by
 	lock bool   // needs the domain's event lock, and takes it
+	info bool   // needs the guest's lock of the port (info->lock of Linux 2021), and takes it
 	do   func(m *Machine, c *context, f *frame, ev *Event)
 }
 
@@ -68,6 +69,8 @@ const (
 	procRebind2005
 	procRebind2013
 	procRebind2021
+	procDoMask2021
+	procDoUnmask2021
 
 	// Guest: operations of tasks.
 	procOpBindRemote

@@ -56,30 +56,86 @@ func rebindProcs() {
 			}})
 
 	define(procRebind2021, "set_affinity_irq (2021)",
-		step{kind: KindReasonSet, text: "mask reasons |= temporary; with the first reason MASK is set next",
+		hyper("hypercall bind_vcpu"), move[0], move[1],
+		step{kind: KindOwnerWrite, text: move[2].text,
 			do: func(m *Machine, c *context, f *frame, ev *Event) {
+				move[2].do(m, c, f, ev)
+				f.done()
+				c.doMask(procDoUnmask2021, f.port, reasonTemporary)
+			}})
+	procTable[procRebind2021].begin = func(m *Machine, c *context, f *frame) {
+		c.doMask(procDoMask2021, f.port, reasonTemporary)
+	}
+
+	// The reasons for being masked change under the port's lock, with upcalls off; so does MASK, to the end of the hypercall.
+	off := step{kind: KindUmaskWrite, text: "UMASK = 1, unless it is",
+		do: func(m *Machine, c *context, f *frame, ev *Event) { ev.Args[0], f.on = 1, true }}
+	on := step{kind: KindUmaskWrite, text: "UMASK = 0, if it was: with UP set, take the upcall",
+		do: func(m *Machine, c *context, f *frame, ev *Event) { ev.Res = flag(m.V[c.vcpu].Up == One) }}
+	restore := func(m *Machine, f *frame, pc uint8) {
+		m.infos[f.port] = 0
+		if f.pc = pc; !f.on {
+			f.done()
+		}
+	}
+	define(procDoMask2021, "do_mask", off,
+		step{kind: KindReasonSet, info: true, text: "mask reasons |= this one",
+			do: func(m *Machine, c *context, f *frame, ev *Event) {
+				m.takeInfo(f.port, c)
 				r := m.PortAt(f.port).Reasons
-				ev.Args[0], ev.Res = reasonTemporary, uint64(r)
+				ev.Args[0], ev.Res = f.a, uint64(r)
 				if r != 0 {
-					f.pc = 2
+					restore(m, f, 3)
 				}
 			}},
-		step{kind: KindMaskTAS, text: "MASK[port] = 1",
-			do: func(m *Machine, c *context, f *frame, ev *Event) { ev.Res = bit(m.Masked(f.port)) }},
-		hyper("hypercall bind_vcpu"), move[0], move[1], move[2],
-		dropReason(reasonTemporary))
+		step{kind: KindMaskTAS, text: "with the first reason: MASK[port] = 1",
+			do: func(m *Machine, c *context, f *frame, ev *Event) {
+				ev.Res = bit(m.Masked(f.port))
+				restore(m, f, 3)
+			}},
+		on)
+	define(procDoUnmask2021, "do_unmask", off,
+		step{kind: KindReasonClear, info: true, text: "mask reasons &= ~this one; if none is left: unmask",
+			do: func(m *Machine, c *context, f *frame, ev *Event) {
+				m.takeInfo(f.port, c)
+				left := uint64(m.PortAt(f.port).Reasons) &^ f.a
+				ev.Args[0], ev.Res = f.a, left
+				if left != 0 {
+					restore(m, f, 2)
+					return
+				}
+				f.pc = pcResume
+				c.call(m.procs.unmask, f.port, NoVCPU)
+			}},
+		on)
+	procTable[procDoUnmask2021].resume = func(m *Machine, c *context, f *frame) { restore(m, f, 2) }
 }
 
-// dropReason is the half of do_unmask that decides whether the port is to be unmasked.
-func dropReason(reason uint64) step {
-	return step{kind: KindReasonClear, text: "drop the reason for being masked; if none is left: unmask",
-		do: func(m *Machine, c *context, f *frame, ev *Event) {
-			left := uint64(m.PortAt(f.port).Reasons) &^ reason
-			ev.Args[0], ev.Res = reason, left
-			if left == 0 {
-				c.call(m.procs.unmask, f.port, NoVCPU)
-			}
-		}}
+// doMask calls do_mask or do_unmask for one reason.
+func (c *context) doMask(p procID, port Port, reason uint64) {
+	f := c.call(p, port, NoVCPU)
+	f.a = reason
+	if c.inUpcall() {
+		f.pc = 1 // upcalls are off already, and stay so
+	}
+}
+
+func (c *context) inUpcall() bool {
+	for i := range c.depth {
+		if c.frames[i].ctx == CtxUpcall {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *Machine) infoHeld(p Port) bool { return int(p) < len(m.infos) && m.infos[p] != 0 }
+
+func (m *Machine) takeInfo(p Port, c *context) {
+	for int(p) >= len(m.infos) {
+		m.infos = append(m.infos, 0)
+	}
+	m.infos[p] = c.id + 1
 }
 
 // nextNOP finds the next vcpu for the empty IPI.

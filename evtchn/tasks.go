@@ -149,12 +149,15 @@ func taskProcs() {
 		}
 	}
 	define(procOpWrite2021, "xen_irq_lateeoi",
-		step{kind: KindActiveClear, text: "is_active = 0", do: func(m *Machine, c *context, f *frame, ev *Event) {}},
-		dropReason(reasonEOI))
+		step{kind: KindActiveClear, text: "is_active = 0; then do_unmask",
+			do: func(m *Machine, c *context, f *frame, ev *Event) { c.doMask(procDoUnmask2021, f.port, reasonEOI) }})
 
 	define(procOpAffinity, "set_affinity", opDone)
 	procTable[procOpAffinity].begin = func(m *Machine, c *context, f *frame) {
-		c.call(m.procs.rebind, f.port, VCPU(int16(f.a)))
+		g := c.call(m.procs.rebind, f.port, VCPU(int16(f.a)))
+		if begin := procTable[m.procs.rebind].begin; begin != nil {
+			begin(m, c, g)
+		}
 	}
 
 	define(procOpBlock, "idle",
