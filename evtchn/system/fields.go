@@ -59,7 +59,7 @@ var (
 )
 
 var table = []field{
-	{key: "name", required: true, doc: "what the scenario is called: lower-case letters, digits and dashes",
+	{key: "name", required: true, doc: "what the scenario is called",
 		at: func(sc *Scenario, _ int) any { return (*nameText)(&sc.Name) }},
 	{key: "about", doc: "what it shows, in one line",
 		at: func(sc *Scenario, _ int) any { return (*lineText)(&sc.About) }},
