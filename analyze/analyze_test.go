@@ -71,7 +71,7 @@ func parse(t testing.TB, lines string) []evtchn.Event {
 	return evs
 }
 
-func judge(t testing.TB, meta evtchn.Meta, opt Options, lines string) *Report {
+func judged(t testing.TB, meta evtchn.Meta, opt Options, lines string) *Report {
 	t.Helper()
 	r, err := Run(meta, &slice{evs: parse(t, lines)}, opt)
 	if err != nil {
@@ -155,7 +155,7 @@ func one(t *testing.T, r *Report) *Finding {
 func ptr(v int64) *int64 { return &v }
 
 func TestReport(t *testing.T) {
-	r := judge(t, simMeta(), Options{}, report2005+sends)
+	r := judged(t, simMeta(), Options{}, report2005+sends)
 	if r.Verdict != VerdictLost || r.ExitCode() != 10 {
 		t.Errorf("got verdict %s, exit code %d, want lost, 10", r.Verdict, r.ExitCode())
 	}
@@ -182,7 +182,7 @@ func TestReport(t *testing.T) {
 }
 
 func TestRescued(t *testing.T) {
-	r := judge(t, simMeta(), Options{}, insert(report2005, open70)+sends+rescue)
+	r := judged(t, simMeta(), Options{}, insert(report2005, open70)+sends+rescue)
 	if r.Verdict != VerdictLate || r.ExitCode() != 11 {
 		t.Errorf("got verdict %s, exit code %d, want late, 11", r.Verdict, r.ExitCode())
 	}
@@ -206,14 +206,14 @@ func TestRescued(t *testing.T) {
 func insert(trace, lines string) string { return strings.Replace(trace, boot, boot+lines, 1) }
 
 func TestClean(t *testing.T) {
-	r := judge(t, simMeta(), Options{}, boot+open70+rescueOf70)
+	r := judged(t, simMeta(), Options{}, boot+open70+rescueOf70)
 	if r.Verdict != VerdictClean || len(r.Findings) != 0 || r.ExitCode() != 0 {
 		t.Errorf("got %s, %+v", r.Verdict, r.Findings)
 	}
 	if r.Totals.Delivered != 1 || r.Latency.Max != 1020 {
 		t.Errorf("got %d delivered, latency %+v, want 1 and 1020 ns", r.Totals.Delivered, r.Latency)
 	}
-	r = judge(t, simMeta(), Options{LateAfter: 1000}, boot+open70+rescueOf70)
+	r = judged(t, simMeta(), Options{LateAfter: 1000}, boot+open70+rescueOf70)
 	if f := one(t, r); f.Kind != KindLate || f.Cause != CauseSlow || f.UnnoticedSeq != 0 {
 		t.Errorf("with a bound of 1000 ns: got %+v", f)
 	}

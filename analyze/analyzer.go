@@ -298,6 +298,9 @@ func (a *Analyzer) notePort(ev *evtchn.Event, target evtchn.VCPU, vt *vcpuTrack,
 		t.accepts = t.barred
 	case evtchn.KindAcceptSet:
 		t.accepts = a.step(ev, target)
+	case evtchn.KindOwnerRead:
+		t.asked = a.step(ev, target)
+		t.asked.arg = ev.Res
 	case evtchn.KindUserSet:
 		t.closing = int16(ev.Args[0]) < 0
 	case evtchn.KindDeliver:
@@ -313,11 +316,12 @@ func (a *Analyzer) notePort(ev *evtchn.Event, target evtchn.VCPU, vt *vcpuTrack,
 		a.deliver(t, &pk)
 	case evtchn.KindDrop:
 		a.noteDrop(a.step(ev, target), t)
+		a.handlerDone(ev, vt)
+	case evtchn.KindRingPush:
+		a.handlerDone(ev, vt) // what is left of a device file's handler is about its task, not about the port
 	case evtchn.KindHandled:
-		if vt != nil && vt.running == ev.Port {
-			a.stopRunning(vt, ev.VCPU)
-		}
-		if t.delivered && a.state.Pending(ev.Port) == evtchn.One {
+		a.handlerDone(ev, vt)
+		if t.delivered && t.pickedS.vcpu == ev.VCPU && a.state.Pending(ev.Port) == evtchn.One {
 			t.handled = a.step(ev, target)
 		}
 	}
@@ -327,6 +331,12 @@ func (a *Analyzer) notePort(ev *evtchn.Event, target evtchn.VCPU, vt *vcpuTrack,
 func (a *Analyzer) tell(ev *evtchn.Event, target evtchn.VCPU) {
 	if target >= 0 {
 		a.v[target].told = a.step(ev, target)
+	}
+}
+
+func (a *Analyzer) handlerDone(ev *evtchn.Event, vt *vcpuTrack) {
+	if vt != nil && vt.running == ev.Port {
+		a.stopRunning(vt, ev.VCPU)
 	}
 }
 
@@ -343,7 +353,7 @@ func (a *Analyzer) stopRunning(vt *vcpuTrack, v evtchn.VCPU) {
 func (a *Analyzer) noteSel(ev *evtchn.Event, target evtchn.VCPU, t *portTrack) {
 	st := a.step(ev, target)
 	if t != nil {
-		t.sel = st
+		t.selected(st)
 	}
 	if w := ev.Args[1]; w < uint64(a.state.Words) && (ev.Res != 1 || a.state.V[target].SelBy[w] == ev.Port) {
 		a.v[target].selected(int(w), st)

@@ -53,7 +53,7 @@ func (a *Analyzer) newDraft(p evtchn.Port, t *portTrack, ps *evtchn.PortState) *
 
 // link says how the last signalling of the port came to nothing at the step.
 func (a *Analyzer) link(p evtchn.Port, t *portTrack, ps *evtchn.PortState, st step) link {
-	l := link{found: t.found, sel: t.sel, look: st, owner: ps.Owner, vcpu: evtchn.NoVCPU}
+	l := link{found: t.found, look: st, owner: ps.Owner, vcpu: evtchn.NoVCPU}
 	if t.expose.kind == evtchn.KindMaskClear || t.expose.kind == evtchn.KindMaskTAC {
 		l.unmask = t.expose
 	}
@@ -78,10 +78,11 @@ func (a *Analyzer) link(p evtchn.Port, t *portTrack, ps *evtchn.PortState, st st
 			l.vcpu = st.vcpu
 		}
 	}
+	l.sel = t.selOf(l.vcpu)
 	l.cause = a.cause(p, t, ps, &l)
 	if t.owned.seq > t.set.seq || l.cause == CauseStaleNotify || l.cause == CauseNonOwner {
 		l.barred = t.barred
-		if t.moved.seq > t.owned.seq || !t.owned.ok() {
+		if l.cause == CauseStaleNotify || t.moved.seq > t.owned.seq {
 			l.moved = t.moved
 		} else {
 			l.moved = t.owned
@@ -108,12 +109,17 @@ func (a *Analyzer) cause(p evtchn.Port, t *portTrack, ps *evtchn.PortState, l *l
 		}
 		return CauseUnknown
 	}
-	sel := &t.sel
+	sel := &l.sel
 	if sel.guest() {
+		was := sel.seq // when whoever set it had made up its mind
+		if t.asked.seq > t.set.seq && t.asked.seq < sel.seq && t.asked.vcpu == sel.vcpu && evtchn.VCPU(int16(t.asked.arg)) == sel.target {
+			was = t.asked.seq
+			l.asked = t.asked
+		}
 		switch {
-		case t.barred.seq > sel.seq && t.barred.target == sel.target,
-			t.owned.seq > sel.seq && evtchn.VCPU(int16(t.owned.arg)) == sel.target:
-			return CauseNonOwner // the right vcpu when it was told, no more when it looked
+		case t.barred.seq > was && t.barred.target == sel.target,
+			t.owned.seq > was && evtchn.VCPU(int16(t.owned.arg)) == sel.target:
+			return CauseNonOwner // the right vcpu then, no more when it looked
 		case s.Accepts(sel.target, p) == evtchn.One && sel.seq < t.expose.seq:
 			return CauseClearedBefore
 		case s.Accepts(sel.target, p) == evtchn.One:
@@ -124,14 +130,9 @@ func (a *Analyzer) cause(p evtchn.Port, t *portTrack, ps *evtchn.PortState, l *l
 		return CauseWrongVCPU
 	}
 	// The hypervisor set it, for the vcpu that it found in the port's record.
-	for i := range t.notify {
-		if n := &t.notify[i]; n.ok() && evtchn.VCPU(int16(n.arg)) == sel.target {
-			if t.moved.seq > n.seq && t.moved.seq < sel.seq && t.moved.target != sel.target {
-				l.notify = *n
-				return CauseStaleNotify
-			}
-			break
-		}
+	if n := a.notifyRead(t, sel); n.ok() && t.moved.seq > n.seq && t.moved.seq < sel.seq && t.moved.target != sel.target {
+		l.notify = n
+		return CauseStaleNotify
 	}
 	switch {
 	case s.Accepts(sel.target, p) == evtchn.One && sel.seq < t.expose.seq:
@@ -140,6 +141,22 @@ func (a *Analyzer) cause(p evtchn.Port, t *portTrack, ps *evtchn.PortState, l *l
 		return CauseUnknown
 	}
 	return CauseNonOwner
+}
+
+// notifyRead finds where the hypervisor had read which vcpu to tell, before it set that vcpu's SEL bit.
+func (a *Analyzer) notifyRead(t *portTrack, sel *step) step {
+	for i := range t.notify {
+		if n := &t.notify[i]; n.seq > t.unmask.seq && n.seq < sel.seq && n.vcpu == sel.vcpu && n.ctx == sel.ctx &&
+			evtchn.VCPU(int16(n.arg)) == sel.target {
+			return *n
+		}
+	}
+	if sel.vcpu >= 0 && t.unmask.kind == evtchn.KindMaskTAC && t.unmask.vcpu == sel.vcpu {
+		if call := a.v[sel.vcpu].call; call.arg == uint64(evtchn.HCUnmask) && call.port == sel.port && call.seq < t.unmask.seq {
+			return call // EVTCHNOP_unmask reads it on entry
+		}
+	}
+	return step{}
 }
 
 // pick notes what is true when a port is picked.
@@ -222,6 +239,7 @@ func (a *Analyzer) deliver(t *portTrack, pk *pick) {
 		a.emit(t, d, &ending{kind: KindLate, noticed: pk.step, late: true})
 	}
 	t.delivered, t.armed, t.pickedS = true, false, pk.step
+	a.stopRunning(vt, pk.vcpu)
 	t.running, t.handled, t.overrun = pk.vcpu, step{}, 0
 	vt.running = p
 }
@@ -241,10 +259,9 @@ func (a *Analyzer) closeNoticed(t *portTrack, pk *pick) {
 	case vt.look.kind == evtchn.KindSweepRead && vt.look.arg == uint64(word):
 		e.swept = true
 		e.rescue = vt.look
-	case pk.own && d.lastCause() == CauseKickMissing && vt.told.seq > d.links[len(d.links)-1].look.seq:
-		e.rescue = vt.told
-		if vt.told.port != d.port {
-			e.rescuer = vt.told.port
+	case pk.own && d.lastCause() == CauseKickMissing && t.sel.seq <= d.links[len(d.links)-1].look.seq:
+		if vt.told.seq > d.links[len(d.links)-1].look.seq && vt.told.port != d.port {
+			e.rescue, e.rescuer = vt.told, vt.told.port
 		}
 	case pk.own:
 		e.rescue = t.sel

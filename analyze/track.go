@@ -84,6 +84,7 @@ type portTrack struct {
 	owned   step    // last change of the guest's owner; arg: the owner before
 	barred  step    // last clearing of an accept bit
 	accepts step    // last change of an accept bit or of the owner
+	asked   step    // last time that the guest read to which vcpu the port is bound (arg)
 	notify  [2]step // last reads of the notify vcpu (arg) with different answers, the later first
 	running evtchn.VCPU
 	pickedS step // last delivery
@@ -92,13 +93,14 @@ type portTrack struct {
 	drop    *draft
 
 	// The episode.
-	set       step // who set PEND; not ok: since before the trace
-	stop      step // mask.read that stopped the notification
-	unmask    step // last unmask
-	expose    step // what exposed it last
-	found     step // last pend.read that found it pending
-	sel       step // last setting of a SEL bit for it
-	unsure    step // a word.read that may or may not have seen it
+	set       step    // who set PEND; not ok: since before the trace
+	stop      step    // mask.read that stopped the notification
+	unmask    step    // last unmask
+	expose    step    // what exposed it last
+	found     step    // last pend.read that found it pending
+	sel       step    // last setting of a SEL bit for it
+	sels      [3]step // the last settings on different vcpus, the latest first
+	unsure    step    // a word.read that may or may not have seen it
 	masked    evtchn.Bit
 	atBind    bool
 	delivered bool
@@ -118,11 +120,33 @@ const (
 func (t *portTrack) begin(set step) {
 	t.set = set
 	t.stop, t.unmask, t.expose, t.found, t.sel, t.unsure, t.handled = step{}, step{}, step{}, step{}, step{}, step{}, step{}
+	t.sels = [3]step{}
 	t.masked = evtchn.Unknown
 	t.atBind, t.delivered = false, false
 	t.overrun = 0
 	t.exposures = t.exposures[:0]
 	t.armed = true
+}
+
+// selected keeps who set a SEL bit for the port.
+func (t *portTrack) selected(s step) {
+	t.sel = s
+	i := 0
+	for i < len(t.sels)-1 && t.sels[i].ok() && t.sels[i].target != s.target {
+		i++
+	}
+	copy(t.sels[1:i+1], t.sels[:i])
+	t.sels[0] = s
+}
+
+// selOf finds who set the vcpu's SEL bit for the port, or else any SEL bit.
+func (t *portTrack) selOf(v evtchn.VCPU) step {
+	for i := range t.sels {
+		if s := t.sels[i]; s.ok() && s.target == v {
+			return s
+		}
+	}
+	return t.sel
 }
 
 func (t *portTrack) addExposure(at evtchn.Time) {
@@ -151,7 +175,7 @@ type draft struct {
 
 // link is one signalling in vain.
 type link struct {
-	unmask, found, sel, notify, moved, barred, xchg, look step
-	cause                                                 Cause
-	vcpu, owner                                           evtchn.VCPU
+	unmask, found, sel, notify, asked, moved, barred, xchg, look step
+	cause                                                        Cause
+	vcpu, owner                                                  evtchn.VCPU
 }

@@ -159,6 +159,9 @@ func (w *writer) tellSignal(l *link, again bool) {
 			who = "Xen, for " + who + ","
 		}
 		head := fmt.Sprintf("%s %s %s", capital(who), verb, w.at(&l.unmask))
+		if l.asked.ok() && l.asked.seq < l.unmask.seq && l.cause == CauseNonOwner {
+			head = fmt.Sprintf("%s read that the port is bound to vcpu %d %s and %s %s", capital(who), l.asked.arg, w.ref(&l.asked), verb, w.at(&l.unmask))
+		}
 		if l.found.ok() {
 			head += fmt.Sprintf(": it found it pending %s", w.ref(&l.found))
 		}
@@ -169,6 +172,10 @@ func (w *writer) tellSignal(l *link, again bool) {
 			w.say("%s%s set its own selector, %s %s%s.", head, join(l.found.ok()), w.selBit(sel.target), w.ref(sel), belongs)
 		default:
 			w.say("%s%s set %s %s%s.", head, join(l.found.ok()), w.selBit(sel.target), w.ref(sel), belongs)
+		}
+		if l.notify.ok() {
+			w.say("Xen had read that vcpu %d is to be told %s, before the port was bound to vcpu %d %s.", sel.target, w.ref(&l.notify),
+				l.moved.target, w.ref(&l.moved))
 		}
 		if sel.ok() && sel.seq < l.unmask.seq && l.cause == CauseClearedBefore {
 			w.say("%s had been set %s, and was taken while the port could not be seen.", w.selBit(sel.target), w.ref(sel))
@@ -204,16 +211,22 @@ func (w *writer) tellLook(l *link) {
 		if l.xchg.ok() {
 			taken = fmt.Sprintf(" took the selector %s,", w.ref(&l.xchg))
 		}
-		reason := "the port is not its own"
+		reason, but := "the port is not its own", ""
 		switch {
+		case l.cause == CauseNonOwner && l.barred.ok() && l.barred.target == l.vcpu && l.barred.seq < look.seq:
+			reason = "the port is not its own any more"
+			but = fmt.Sprintf(" It had been taken from vcpu %d's accept mask %s.", l.vcpu, w.ref(&l.barred))
+		case l.cause == CauseNonOwner && l.moved.ok() && l.moved.target == l.vcpu:
+			reason = "the port is not its own yet"
+			but = fmt.Sprintf(" It was being bound to vcpu %d %s.", l.vcpu, w.ref(&l.moved))
+		case l.cause == CauseNonOwner && l.moved.ok():
+			but = fmt.Sprintf(" It had been bound to vcpu %d %s.", l.moved.target, w.ref(&l.moved))
 		case l.owner == l.vcpu:
 			reason = "it could not see the port then"
-		case l.cause == CauseNonOwner && l.moved.ok():
-			reason = fmt.Sprintf("it did not accept the port then, which was being bound to vcpu %d %s", l.moved.target, w.ref(&l.moved))
 		case l.owner < 0:
 			reason = "it did not take the port"
 		}
-		w.say("vcpu %d's upcall%s read word %d, and left: %s %s. %s", l.vcpu, taken, look.arg, reason, w.ref(look), over)
+		w.say("vcpu %d's upcall%s read word %d, and left: %s %s.%s %s", l.vcpu, taken, look.arg, reason, w.ref(look), but, over)
 	case look.kind == evtchn.KindActiveXchg:
 		w.say("vcpu %d picked it up, found its handler running on another vcpu %s, and left it. %s", l.vcpu, w.ref(look), over)
 	case look.kind == evtchn.KindUpcallExit:
@@ -288,6 +301,8 @@ func (w *writer) tellEnd() {
 				w.ref(&e.rescue), w.at(n))
 		case n.kind == evtchn.KindPendClear:
 			w.say("It was noticed %s: vcpu %d cleared it %s.", after, n.vcpu, w.at(n))
+		case d.lastCause() == CauseKickMissing:
+			w.say("It was noticed %s, when vcpu %d took an upcall for a reason of its own, and picked it up %s.", after, n.vcpu, w.at(n))
 		default:
 			w.say("It was noticed %s, by a scan that was not made for it: vcpu %d picked it up %s.", after, n.vcpu, w.at(n))
 		}
