@@ -40,9 +40,12 @@ type hotInfo struct {
 }
 
 const (
-	bootTime = 0
-	remoteEv = evtchn.Port(12) // the port at the other domain's end, as in the report
+	bootStep = evtchn.Time(10_000) // from one vcpu's coming up to the next
+	remoteEv = evtchn.Port(12)     // the port at the other domain's end, as in the report
 )
+
+// booted is when all vcpus are up and have bound their timers and IPIs.
+func booted(sc *Scenario) evtchn.Time { return bootStep * evtchn.Time(sc.VCPUs) }
 
 // plan numbers a scenario's tasks and domains. It depends on the scenario and the seed alone.
 func plan(sc *Scenario, seed uint64) *layout {
@@ -104,7 +107,7 @@ func Inputs(sc *Scenario, seed uint64) evtchn.Source {
 	for v := range sc.VCPUs {
 		if sc.Tick > 0 {
 			// Ticks of the vcpus are spread over the period, as Xen's periodic timers are.
-			first := 1_000_000 + sc.Tick*evtchn.Time(v)/evtchn.Time(sc.VCPUs)
+			first := max(1_000_000, booted(sc)) + sc.Tick*evtchn.Time(v)/evtchn.Time(sc.VCPUs)
 			g.add(&generator{at: first, every: Span{sc.Tick, sc.Tick}, ev: evtchn.Event{Kind: evtchn.KindVIRQ, VCPU: evtchn.NoVCPU,
 				Args: [3]uint64{uint64(v), evtchn.VIRQTimer}}})
 		}
@@ -152,8 +155,8 @@ func Inputs(sc *Scenario, seed uint64) evtchn.Source {
 	return g
 }
 
-// boot lists what happens at the start: vcpus come up, vcpu 0 binds the timers, the IPIs and the drivers' ports, and device
-// models and backends are started at their times.
+// boot lists what happens at the start: vcpus come up one by one and bind their timers and IPIs, vcpu 0 binds the drivers'
+// ports, and device models and backends are started at their times.
 func (g *generators) boot(sc *Scenario, l *layout) {
 	input := func(at evtchn.Time, ev evtchn.Event) {
 		g.add(&generator{at: at, once: true, ev: ev})
@@ -163,11 +166,10 @@ func (g *generators) boot(sc *Scenario, l *layout) {
 	}
 	next := evtchn.Port(1)
 	for v := range sc.VCPUs {
-		input(bootTime, evtchn.Event{Kind: evtchn.KindStart, VCPU: evtchn.NoVCPU, Args: [3]uint64{uint64(v)}})
-	}
-	for v := range sc.VCPUs {
-		op(bootTime, l.kernel, 0, evtchn.OpBindVIRQ, 0, evtchn.VIRQTimer, uint64(v))
-		op(bootTime, l.kernel, 0, evtchn.OpBindIPI, 0, uint64(v), 0)
+		at := bootStep * evtchn.Time(v)
+		input(at, evtchn.Event{Kind: evtchn.KindStart, VCPU: evtchn.NoVCPU, Args: [3]uint64{uint64(v)}})
+		op(at, l.kernel+v, evtchn.VCPU(v), evtchn.OpBindVIRQ, 0, evtchn.VIRQTimer, uint64(v))
+		op(at, l.kernel+v, evtchn.VCPU(v), evtchn.OpBindIPI, 0, uint64(v), 0)
 		next += 2
 	}
 	var lastStart evtchn.Time
@@ -184,15 +186,15 @@ func (g *generators) boot(sc *Scenario, l *layout) {
 	}
 	for i := range l.hot {
 		if h := &l.hot[i]; !sc.Hot[h.group].Late {
-			bindHot(bootTime, h)
+			bindHot(booted(sc), h)
 			if v := sc.Hot[h.group].OnVCPU; v > 0 {
-				op(bootTime, l.kernel, 0, evtchn.OpAffinity, next, uint64(v), 0)
+				op(booted(sc), l.kernel, 0, evtchn.OpAffinity, next, uint64(v), 0)
 			}
 			next++
 		}
 	}
 	for ; next < sc.FirstPort; next++ {
-		op(bootTime, l.kernel, 0, evtchn.OpAllocUnbound, 0, 0, 0)
+		op(booted(sc), l.kernel, 0, evtchn.OpAllocUnbound, 0, 0, 0)
 	}
 	for i := range l.domains {
 		d := &l.domains[i]

@@ -249,6 +249,8 @@ func (s *System) cost(ev *evtchn.Event) evtchn.Time {
 	switch ev.Kind {
 	case evtchn.KindHypercall, evtchn.KindReturn, evtchn.KindIPI, evtchn.KindForeignSend:
 		return k.Hypercall
+	case evtchn.KindOwnerRead, evtchn.KindNotifyCheck:
+		return 0 // so that a policy which looks before it acts keeps the times of one which does not
 	case evtchn.KindUpWrite, evtchn.KindUmaskWrite, evtchn.KindUpcallExit:
 		if ev.Res == 1 {
 			return k.Hypercall

@@ -1,0 +1,221 @@
+package analyze
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/evtrace/evtrace/evtchn"
+	"github.com/evtrace/evtrace/replay"
+)
+
+// PolicyReport compares what a trace's inputs lead to under several policies (replay --json).
+type PolicyReport struct {
+	Trace          TraceInfo       `json:"trace"`
+	RecordedPolicy string          `json:"recorded_policy"`
+	Identical      bool            `json:"identical"` // the recorded policy reproduces the trace event for event
+	Divergence     *DivergenceInfo `json:"divergence,omitempty"`
+	Policies       []PolicyResult  `json:"policies"`
+}
+
+// DivergenceInfo says where a replay under the recorded policy first differs from the recording.
+type DivergenceInfo struct {
+	Seq      evtchn.Seq `json:"seq"`
+	Recorded string     `json:"recorded"`
+	Replayed string     `json:"replayed"`
+}
+
+// PolicyResult is what one policy makes of the trace.
+type PolicyResult struct {
+	Policy         string     `json:"policy"`
+	Claim          string     `json:"claim"` // what is said of the policy: safe, unsafe, open; "" for a composed one
+	Verdict        Verdict    `json:"verdict"`
+	Events         uint64     `json:"events"`
+	Lost           uint64     `json:"lost"`
+	Late           uint64     `json:"late"`
+	Duplicate      uint64     `json:"duplicate"`
+	Concurrent     uint64     `json:"concurrent"`
+	WrongVCPU      uint64     `json:"wrong_vcpu"`
+	Unknown        uint64     `json:"unknown"`
+	Delivered      uint64     `json:"delivered"`
+	MaxDelay       int64      `json:"max_delay"` // of a delivered event, from its exposure
+	P50            int64      `json:"p50"`
+	P99            int64      `json:"p99"`
+	FirstDeparture evtchn.Seq `json:"first_departure_seq"` // 0: none
+	Departed       string     `json:"departed,omitempty"`  // the recorded event there
+	Instead        string     `json:"instead,omitempty"`   // and what happens in its place
+	Predicted      bool       `json:"predicted"`           // false: computed, with every step of the system
+	Requests       Requests   `json:"requests"`
+	Costs          Costs      `json:"costs"`
+}
+
+// Requests says what became of the I/O requests of the domains that the traced one serves.
+type Requests struct {
+	Made   uint64 `json:"made"`
+	Served uint64 `json:"served"`
+	Hung   uint64 `json:"hung"` // not answered at the end of the trace
+}
+
+// ExitCode is that of the worst verdict among the policies; 15 if the recorded policy was verified and diverged.
+func (r *PolicyReport) ExitCode() int {
+	if r.Divergence != nil {
+		return ExitDiverged
+	}
+	v := VerdictClean
+	for i := range r.Policies {
+		if r.Policies[i].Verdict.worse(v) {
+			v = r.Policies[i].Verdict
+		}
+	}
+	return v.ExitCode()
+}
+
+// ExitDiverged is the exit code for a trace that its own policy does not reproduce.
+const ExitDiverged = 15
+
+// worse reports whether a verdict outweighs another.
+func (v Verdict) worse(w Verdict) bool { return v.weight() > w.weight() }
+
+func (v Verdict) weight() int {
+	for i, o := range []Verdict{VerdictClean, VerdictUnknown, VerdictLate, VerdictViolated, VerdictLost} {
+		if v == o {
+			return i
+		}
+	}
+	return 0
+}
+
+// Policies runs a trace's inputs under each of the policies and judges what comes of it. With verify it first replays the
+// recorded policy and compares every event. Errors are those of replay.Run.
+func Policies(ctx context.Context, tr replay.Trace, policies []evtchn.Policy, verify bool, opt Options, ropt replay.Options) (*PolicyReport, error) {
+	meta := tr.Meta()
+	recorded, err := replay.Policy(tr)
+	if err != nil {
+		return nil, err
+	}
+	r := &PolicyReport{RecordedPolicy: recorded.String(), Policies: []PolicyResult{}}
+	seen := false
+	for _, p := range policies {
+		seen = seen || p == recorded
+	}
+	run := policies
+	if verify && !seen {
+		run = append([]evtchn.Policy{recorded}, policies...)
+	}
+	for i, p := range run {
+		res, info, out, err := judgePolicy(ctx, tr, meta, p, opt, ropt)
+		if err != nil {
+			return nil, fmt.Errorf("policy %s: %w", p, err)
+		}
+		if p == recorded {
+			r.Identical = out.Departure == 0
+			r.Trace = info
+			if !r.Identical && verify {
+				d := replay.Divergence{Seq: out.Departure, Recorded: out.Departed, Replayed: out.Instead}
+				r.Divergence = &DivergenceInfo{Seq: d.Seq, Recorded: describe(d.Recorded), Replayed: describe(d.Replayed)}
+			}
+		}
+		if r.Trace.Events == 0 {
+			r.Trace = info
+		}
+		if i > 0 || seen || !verify {
+			r.Policies = append(r.Policies, *res)
+		}
+	}
+	return r, nil
+}
+
+func describe(ev *evtchn.Event) string {
+	if ev == nil {
+		return "nothing more"
+	}
+	return ev.String()
+}
+
+// judgePolicy runs and judges one policy.
+func judgePolicy(ctx context.Context, tr replay.Trace, meta evtchn.Meta, p evtchn.Policy, opt Options, ropt replay.Options) (*PolicyResult, TraceInfo, *replay.Outcome, error) {
+	m := meta
+	m.Policy = p.String()
+	m.Complete = true
+	a, err := NewAnalyzer(m, opt)
+	if err != nil {
+		return nil, TraceInfo{}, nil, err
+	}
+	sink := &requestCount{next: a}
+	out, err := replay.Run(ctx, tr, p, sink, ropt)
+	if err != nil {
+		return nil, TraceInfo{}, nil, err
+	}
+	rep := a.Finish()
+	res := &PolicyResult{Policy: p.String(), Verdict: rep.Verdict, Events: out.Events, Lost: rep.Totals.Lost, Late: rep.Totals.Late,
+		Duplicate: rep.Totals.Duplicate, Concurrent: rep.Totals.Concurrent, WrongVCPU: rep.Totals.WrongVCPU, Unknown: rep.Totals.Unknown,
+		Delivered: rep.Totals.Delivered, MaxDelay: rep.Latency.Max, P50: rep.Latency.P50, P99: rep.Latency.P99,
+		FirstDeparture: out.Departure, Requests: sink.requests, Costs: rep.Costs}
+	if out.Departure != 0 {
+		res.Departed, res.Instead = describe(out.Departed), describe(out.Instead)
+	}
+	if pre, ok := evtchn.FindPreset(res.Policy); ok {
+		res.Claim = pre.Claim.String()
+	}
+	info := rep.Trace
+	info.Complete = meta.Complete
+	return res, info, out, nil
+}
+
+// requestCount follows the I/O requests on their way to the analyser.
+type requestCount struct {
+	next     evtchn.Sink
+	requests Requests
+}
+
+func (c *requestCount) Add(ev *evtchn.Event) error {
+	if ev.Kind == evtchn.KindIOReq {
+		switch evtchn.IOReqState(ev.Args[1]) {
+		case evtchn.IOReqReady:
+			c.requests.Made++
+			c.requests.Hung++
+		case evtchn.IOReqRespReady:
+			c.requests.Served++
+			c.requests.Hung--
+		}
+	}
+	return c.next.Add(ev)
+}
+
+// WriteText writes the comparison as a table of at most 100 columns.
+func (r *PolicyReport) WriteText(w io.Writer) error {
+	var b bytes.Buffer
+	switch {
+	case r.Divergence != nil:
+		fmt.Fprintf(&b, "replay under the recorded policy %s DIVERGED at event %d\n  recorded: %s\n  replayed: %s\n",
+			r.RecordedPolicy, r.Divergence.Seq, r.Divergence.Recorded, r.Divergence.Replayed)
+	case r.Identical:
+		fmt.Fprintf(&b, "recorded under %s; replaying that gives the same %d events\n", r.RecordedPolicy, r.Trace.Events)
+	default:
+		fmt.Fprintf(&b, "recorded under %s\n", r.RecordedPolicy)
+	}
+	if len(r.Policies) == 0 {
+		_, err := w.Write(b.Bytes())
+		return err
+	}
+	c := clock{factor: 1}
+	tw := tabwriter.NewWriter(&b, 0, 8, 1, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(tw, "policy\tverdict\tlost\tlate\tother\tmax delay\tserved\thung\thypercalls\tIPIs\tspurious\tdeparts at\t")
+	for i := range r.Policies {
+		p := &r.Policies[i]
+		at := "-"
+		if p.FirstDeparture != 0 {
+			at = fmt.Sprintf("#%d", p.FirstDeparture)
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%d\t%d\t%d\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t\n", p.Policy, p.Verdict, p.Lost, p.Late,
+			p.Duplicate+p.Concurrent+p.WrongVCPU+p.Unknown, c.duration(p.MaxDelay), p.Requests.Served, p.Requests.Hung, p.Costs.Hypercalls,
+			p.Costs.IPIs, p.Costs.SpuriousUpcalls, at)
+	}
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}
