@@ -20,10 +20,15 @@
 //	           "trace"     evtchn.Meta as JSON
 //	           "tip"       what is committed: numbers of events, chunks, keyframes, bytes; range of times
 //	           "index"     written by Close: first Seq, time and size of every chunk, Seq of every keyframe
-//	chunks     first Seq                  up to ChunkEvents events, by columns, zstd; at most 65,500 bytes
+//	chunks     first Seq                  up to ChunkEvents events, by columns; at most 65,500 bytes
 //	keyframes  Seq, part number           the state after that event, zstd, in parts of at most 65,500 bytes
 //	ports      first Seq of the segment   for each port, which of the up to 32 chunks of the segment mention it
 //	findings   version of the analyser    whatever it found, zstd
+//
+// A chunk does not hold its events as they are. Encoder and decoder guess each event from those before it in the chunk (what did this
+// vcpu do the last time after these three steps, and with what values?), and only what was guessed wrong is kept: a byte for
+// each event that says which fields those are, and the fields in columns of their own, each packed by Huffman codes. On simulated
+// traces that makes 1 to 2.5 bytes an event.
 //
 // # What it refuses
 //

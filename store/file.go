@@ -50,6 +50,11 @@ func inFile(path string, err error) error {
 // open does what Open does. It trusts the tree of pages if verify is false.
 func open(path string, verify bool) (*File, error) {
 	st, err := os.Stat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		if _, perr := os.Stat(path + PartialSuffix); perr == nil {
+			return nil, fmt.Errorf("%w; there is %s, of a recording that was not closed", err, path+PartialSuffix)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -53,7 +53,7 @@ func (w *Writer) claim() error {
 
 // freeName makes sure that the final name may be taken.
 func (w *Writer) freeName() error {
-	st, err := os.Lstat(w.path)
+	st, err := os.Stat(w.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
@@ -61,6 +61,8 @@ func (w *Writer) freeName() error {
 		return err
 	case st.IsDir():
 		return fmt.Errorf("%s: %w, and is a directory", w.path, ErrExists)
+	case !st.Mode().IsRegular(): // not even by force: the file would take the place of a device
+		return fmt.Errorf("%s: %w, and is not a plain file", w.path, ErrExists)
 	case !w.force:
 		return fmt.Errorf("%s: %w", w.path, ErrExists)
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -288,5 +289,60 @@ func TestLargeValues(t *testing.T) {
 	}
 	if got := all(t, f, 1); len(got) != len(evs) || got[12345] != evs[12345] {
 		t.Errorf("got %d events, want %d", len(got), len(evs))
+	}
+}
+
+// A File serves many readers at once.
+func TestConcurrentReaders(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "t.evt")
+	evs := traffic(KeyframeEvents+2*ChunkEvents, 4, 3)
+	write(t, path, evs, simMeta(4), Options{})
+	f := mustOpen(t, path)
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() {
+			for from := 1 + i*1000; from < len(evs); from += 20011 {
+				if ev, err := f.At(evtchn.Seq(from)); err != nil || ev != evs[from-1] {
+					t.Errorf("got %v, %v, want %v", ev, err, evs[from-1])
+				}
+				if st, err := f.StateAt(evtchn.Seq(from)); err != nil || st.Seq != evtchn.Seq(from) {
+					t.Errorf("state at %d: %v", from, err)
+				}
+				f.PortChunks(evs[from].Port)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// Reading allocates for each chunk, never for each event.
+func TestNextDoesNotAllocate(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "t.evt")
+	write(t, path, traffic(ChunkEvents, 4, 3), simMeta(4), Options{})
+	f := mustOpen(t, path)
+	s := f.Events(1)
+	var ev evtchn.Event
+	if err := s.Next(&ev); err != nil {
+		t.Fatal(err)
+	}
+	if got := testing.AllocsPerRun(1000, func() {
+		if err := s.Next(&ev); err != nil {
+			t.Fatal(err)
+		}
+	}); got != 0 {
+		t.Errorf("got %v allocations for each event, want 0", got)
+	}
+}
+
+// Real scenarios must stay below the four bytes an event that we promise.
+func TestSize(t *testing.T) {
+	for _, name := range []string{"seed-port65", "mixed-load"} {
+		evs, meta := simulated(t, name, 200_000)
+		path := filepath.Join(t.TempDir(), "t.evt")
+		write(t, path, evs, meta, Options{})
+		f := mustOpen(t, path)
+		if in := f.Info(); in.BytesPerEvent > 4 {
+			t.Errorf("%s: got %.2f bytes an event, want at most 4: %+v", name, in.BytesPerEvent, in)
+		}
 	}
 }

@@ -105,6 +105,9 @@ func Create(path string, meta evtchn.Meta, opt Options) (*Writer, error) {
 	if err := opt.validate(); err != nil {
 		return nil, err
 	}
+	if path == "" {
+		return nil, errors.New("store: no name for the trace file")
+	}
 	if opt.chunkEvents == 0 {
 		opt.chunkEvents = ChunkEvents
 	}

@@ -107,6 +107,9 @@ func TestKilled(t *testing.T) {
 		if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("%s: got %v, want no such file", path, err)
 		}
+		if _, err := Open(path); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), path+PartialSuffix) {
+			t.Errorf("got %v, want an error that points to the partial", err)
+		}
 		f := mustOpen(t, path+PartialSuffix)
 		if m := f.Meta(); m.Complete || m.Events != f.Len() || f.Info().Closed {
 			t.Errorf("after %s: got meta %+v, want an incomplete trace", after, m)
@@ -204,6 +207,7 @@ func TestCreateRefuses(t *testing.T) {
 	}{
 		{"existing file", existing, meta, Options{}, ErrExists},
 		{"directory", dir, meta, Options{Force: true}, ErrExists},
+		{"device", os.DevNull, meta, Options{Force: true}, ErrExists},
 		{"missing folder", filepath.Join(dir, "no", "t"), meta, Options{}, os.ErrNotExist},
 		{"a file as folder", filepath.Join(existing, "t"), meta, Options{}, syscall.ENOTDIR},
 		{"no vcpus", filepath.Join(dir, "t"), bad, Options{}, evtchn.ErrConfig},
@@ -426,4 +430,45 @@ func TestLockedReaderDoesNotBlock(t *testing.T) {
 	if d := time.Since(start); d > 10*lockWait {
 		t.Errorf("took %v, want about %v", d, lockWait)
 	}
+}
+
+// Events that fit no machine, from a hand-written text say, are stored or refused: no panic, and what was stored reads back.
+func TestStrangeEvents(t *testing.T) {
+	dir := t.TempDir()
+	n, stored := 0, 0
+	rapid.Check(t, func(t *rapid.T) {
+		n++
+		path := filepath.Join(dir, fmt.Sprint(n))
+		w, err := Create(path, simMeta(2), Options{chunkEvents: 10, frameEvents: 20, noSync: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var evs []evtchn.Event
+		for i := range rapid.IntRange(1, 40).Draw(t, "events") {
+			ev := anyEvent(evtchn.Seq(i+1)).Draw(t, "event")
+			evs = append(evs, ev)
+			if w.Add(&ev) != nil {
+				break
+			}
+		}
+		if err := w.Close(); err != nil {
+			if !strings.Contains(err.Error(), path) {
+				t.Fatalf("got %v, want an error with the name", err)
+			}
+			if err := w.Abort(); err != nil {
+				t.Fatal(err)
+			}
+			return
+		}
+		stored++
+		f, err := Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if got, err := drain(f.Events(1)); err != nil || !slices.Equal(got, evs) {
+			t.Fatalf("got %d events, %v, want %d", len(got), err, len(evs))
+		}
+	})
+	t.Logf("%d of %d traces were stored", stored, n)
 }
