@@ -182,8 +182,8 @@ func (in *infer) found(pos int64, p evtchn.Port) (pend evtchn.Bit, home bool) {
 	case noUpcall:
 		if pend == evtchn.One {
 			in.counts.outcome++
-			if firm && !doubt && in.next(pos, p) == delivered {
-				return evtchn.One, false
+			if firm && !doubt && in.next(pos, p) == delivered && !in.byItself(pos, p) {
+				return evtchn.One, false // its upcall was missed, and it was rescued
 			}
 		}
 		return evtchn.Zero, doubt
@@ -208,22 +208,30 @@ func (in *infer) found(pos int64, p evtchn.Port) (pend evtchn.Bit, home bool) {
 	switch {
 	case doubt:
 		return pend, true
-	case pend == evtchn.One && !firm && in.byItself(pos, p):
+	case pend == evtchn.One && (!firm || in.next(pos, p) == sent) && in.byItself(pos, p):
+		// Under way, or coalesced with an event that had been cleared by then: a clock that stands still hides that order.
 		in.counts.outcome++
 		return evtchn.Zero, false
 	}
 	return pend, false
 }
 
-// byItself reports whether the port is delivered next by a scan that delivers nothing else of its word: then the port's own send has
-// selected the word, and did not find the port masked.
+// byItself reports whether the port, unmasked at a place and left alone since, is delivered next by a scan that delivers nothing else
+// of its word: then the port's own send has selected the word, and did not find the port masked.
 func (in *infer) byItself(pos int64, p evtchn.Port) bool {
 	n := pos + 1
 	for ; ; n++ {
 		if n >= in.w.tail {
 			return false
 		}
-		if r := in.w.at(n); (r.id == prDeliver || r.id == prClear) && evtchn.Port(r.a) == p {
+		r := in.w.at(n)
+		if r.have&fPort == 0 || evtchn.Port(r.a) != p {
+			continue
+		}
+		if r.id == prUnmask || r.id == prBindCPU || r.id == prHCClose {
+			return false
+		}
+		if r.id == prDeliver || r.id == prClear {
 			break
 		}
 	}
