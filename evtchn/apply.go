@@ -338,7 +338,6 @@ func (s *State) applyRecord(ev *Event, p Port, ps *PortState, target VCPU, word 
 		s.endDuties(p)
 	case KindRequestPop:
 		ps.Request = false
-		s.owe(s.lane(ev), duty{port: p, phase: owesSignal, target: NoVCPU})
 		s.owe(s.lane(ev), duty{port: p, phase: owesSignal, target: NoVCPU}) // whoever takes the request is to act on it
 	case KindSnap:
 		if w := int(ev.Args[0]); w >= 0 && w < s.Words {
