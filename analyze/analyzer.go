@@ -250,6 +250,8 @@ func (a *Analyzer) notePort(ev *evtchn.Event, target evtchn.VCPU, vt *vcpuTrack,
 		if ev.Res == 1 && !t.stop.ok() {
 			t.stop = a.step(ev, target)
 		}
+	case evtchn.KindMaskTAS:
+		a.noteMasked(ev, t)
 	case evtchn.KindMaskClear, evtchn.KindMaskTAC:
 		if ev.Kind == evtchn.KindMaskTAC && ev.Res == 0 {
 			return

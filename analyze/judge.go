@@ -28,22 +28,75 @@ func (a *Analyzer) unnoticed(p evtchn.Port, t *portTrack, ps *evtchn.PortState, 
 	d := t.draft
 	if d == nil {
 		d = a.newDraft(p, t, ps)
-		d.unnoticed = st
 		t.draft = d
 	}
 	l := a.link(p, t, ps, st)
-	if len(d.links) == 0 {
-		d.vcpu, d.cause = l.vcpu, l.cause
+	d.add(l)
+	if !d.looked { // nobody had looked away before: this is where it happened
+		d.looked = true
+		d.unnoticed, d.vcpu, d.owner, d.cause = st, l.vcpu, ps.Owner, l.cause
 	}
-	if len(d.links) == maxLinks {
-		d.links[maxLinks-1] = l // the last one matters more than those in between
+}
+
+// add adds a signalling in vain.
+func (d *draft) add(l link) {
+	n := len(d.links)
+	switch {
+	case n == 0:
+		d.vcpu, d.cause = l.vcpu, l.cause
+	case d.links[n-1].sel.seq == l.sel.seq && d.links[n-1].unmask.seq == l.unmask.seq:
+		return // nothing new was done for the port
+	case n == maxLinks:
+		d.links[n-1] = l // the last one matters more than those in between
 		d.more++
 		return
 	}
-	if n := len(d.links); n > 0 && d.links[n-1].sel.seq == l.sel.seq && d.links[n-1].unmask.seq == l.unmask.seq {
-		return // nothing new was done for the port
-	}
 	d.links = append(d.links, l)
+}
+
+// noteMasked looks at an exposed port that is masked before it was picked. If nobody who was told of it accepts it, the telling was
+// in vain, though nobody has looked away yet; whoever unmasks it can only make good for it.
+func (a *Analyzer) noteMasked(ev *evtchn.Event, t *portTrack) {
+	p := ev.Port
+	ps := a.state.PortAt(p)
+	if ev.Res == 0 && !t.delivered && t.expose.ok() && a.state.Pending(p) == evtchn.One && !a.signalled(p, ps) {
+		a.inVain(t, ps, t.expose.at, a.step(ev, ev.VCPU))
+	}
+}
+
+// signalled reports whether somebody is about to be told of the port, or was who may accept it; or else nobody at all was.
+func (a *Analyzer) signalled(p evtchn.Port, ps *evtchn.PortState) bool {
+	if a.anyVCPU || a.state.Owed(p) || ps.Request || ps.Own.Empty() {
+		return true
+	}
+	for v := ps.Own.Next(0); v != evtchn.NoVCPU; v = ps.Own.Next(v + 1) {
+		if a.state.Accepts(v, p) != evtchn.Zero && !a.state.Heedless(v) {
+			return true
+		}
+	}
+	return false
+}
+
+// inVain opens a finding, or adds to it, about a signalling that only wrong vcpus know of, and have not looked at yet. over is the
+// step that masked the port again, if one did.
+func (a *Analyzer) inVain(t *portTrack, ps *evtchn.PortState, exposedAt evtchn.Time, over step) {
+	p := t.sel.port
+	st := t.sel
+	if t.stop.seq > st.seq {
+		st = t.stop
+	}
+	if !st.ok() {
+		return
+	}
+	d := t.draft
+	if d == nil {
+		d = a.newDraft(p, t, ps)
+		d.exposed, d.exposedAt, d.unnoticed = true, exposedAt, st
+		t.draft = d
+	}
+	l := a.link(p, t, ps, st)
+	l.xchg, l.vain, l.over = step{}, true, over
+	d.add(l)
 }
 
 func (a *Analyzer) newDraft(p evtchn.Port, t *portTrack, ps *evtchn.PortState) *draft {
@@ -124,7 +177,7 @@ func (a *Analyzer) cause(p evtchn.Port, t *portTrack, ps *evtchn.PortState, l *l
 			return CauseClearedBefore
 		case s.Accepts(sel.target, p) == evtchn.One:
 			return CauseUnknown
-		case t.masked == evtchn.One && l.unmask.ok():
+		case (t.masked == evtchn.One || t.stop.ok()) && l.unmask.ok():
 			return CauseMaskedElsewhere
 		}
 		return CauseWrongVCPU
@@ -168,14 +221,7 @@ func (a *Analyzer) pick(ev *evtchn.Event, target evtchn.VCPU, t *portTrack) pick
 	if !s.Observed && ps.Owner != ev.VCPU && s.Accepts(ev.VCPU, p) == evtchn.Zero {
 		pk.alien = t.accepts.seq < a.v[ev.VCPU].look.seq
 	}
-	if pk.exposed && !pk.own && !a.anyVCPU && !s.Owed(p) && !ps.Request && !ps.Own.Empty() {
-		pk.lucky = true
-		for v := ps.Own.Next(0); v != evtchn.NoVCPU; v = ps.Own.Next(v + 1) {
-			if s.Accepts(v, p) != evtchn.Zero && !s.Heedless(v) {
-				pk.lucky = false
-			}
-		}
-	}
+	pk.lucky = pk.exposed && !pk.own && !a.signalled(p, ps)
 	return pk
 }
 
@@ -218,18 +264,10 @@ func (a *Analyzer) deliver(t *portTrack, pk *pick) {
 	case t.draft != nil:
 		a.closeNoticed(t, pk)
 	case pk.lucky && !t.delivered:
-		d := a.newDraft(p, t, a.state.PortAt(p))
-		d.exposed, d.exposedAt, d.lucky = pk.exposed, pk.exposedAt, true
-		st := t.sel
-		if t.stop.seq > st.seq {
-			st = t.stop
+		a.inVain(t, a.state.PortAt(p), pk.exposedAt, step{})
+		if t.draft == nil {
+			break
 		}
-		d.unnoticed = st
-		l := a.link(p, t, a.state.PortAt(p), st)
-		l.xchg, l.look = step{}, step{}
-		l.vcpu = t.sel.target
-		d.links, d.vcpu, d.cause = []link{l}, l.vcpu, l.cause
-		t.draft = d
 		a.closeNoticed(t, pk)
 	case t.unsure.ok() && exposed && !t.delivered && !pk.own && a.rescuer(p, pk) != evtchn.NoPort && a.rescuer(p, pk) != p:
 		a.undecided(t, &pk.step)

@@ -170,12 +170,13 @@ type draft struct {
 	more      int // times in vain that links leaves out
 	swallowed uint64
 	closing   bool
-	lucky     bool // it was picked before the wrong vcpu had looked
+	looked    bool // a vcpu has looked away, or nothing makes one look
 }
 
 // link is one signalling in vain.
 type link struct {
-	unmask, found, sel, notify, asked, moved, barred, xchg, look step
-	cause                                                        Cause
-	vcpu, owner                                                  evtchn.VCPU
+	unmask, found, sel, notify, asked, moved, barred, xchg, look, over step
+	cause                                                              Cause
+	vcpu, owner                                                        evtchn.VCPU
+	vain                                                               bool // it was over before the wrong vcpu had looked
 }

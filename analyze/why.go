@@ -197,8 +197,12 @@ func (w *writer) tellSignal(l *link, again bool) {
 
 func (w *writer) tellLook(l *link) {
 	look := &l.look
-	if w.d.lucky {
-		w.say("vcpu %d would have found nothing to do: the port is not its own.", l.vcpu)
+	if l.vain {
+		if l.over.ok() {
+			w.say("The port was masked again %s before vcpu %d had looked, which would have left it: it is not its own.", w.ref(&l.over), l.vcpu)
+		} else {
+			w.say("vcpu %d had not looked yet, and would have left it: the port is not its own.", l.vcpu)
+		}
 		return
 	}
 	const over = "Nothing was owed to anyone any more."
