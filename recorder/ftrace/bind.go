@@ -146,6 +146,10 @@ func (in *infer) bindCPU(pos int64, r *record, p evtchn.Port) {
 	}
 	in.seen(evtchn.KindAcceptSet, p, 0, uint64(r.b))
 	in.seen(evtchn.KindOwnerWrite, p, 0, uint64(r.b))
+	if in.st.PortAt(p).Notify != evtchn.VCPU(r.b) {
+		// Linux does this only after the hypercall that binds the port to the same vcpu.
+		in.xen(evtchn.KindPortVCPU, p, 0, uint64(r.b))
+	}
 }
 
 // close is EVTCHNOP_close: the other end of a channel becomes unbound.

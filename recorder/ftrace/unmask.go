@@ -52,11 +52,15 @@ func (in *infer) unmask(pos int64, r *record, p evtchn.Port) {
 	}
 	pend := in.st.Pending(p)
 	if !in.atHome(p, in.v) {
-		var home bool
-		pend, home = in.found(pos, p)
-		if home {
+		var where place
+		pend, where = in.found(pos, p)
+		switch where {
+		case home:
 			in.infer(evtchn.KindOwnerWrite, p, 0, vnum(in.v))
 			in.infer(evtchn.KindPortVCPU, p, 0, vnum(in.v))
+		case nowhere:
+			in.unmaskCall(p, evtchn.FlagInferred)
+			return
 		}
 	}
 	in.ports[p].maybe = false
@@ -168,52 +172,68 @@ func (in *infer) classify(pos int64, p evtchn.Port) outcome {
 	return unclear
 }
 
+// place says whose vcpu a local unmask ran on.
+type place uint8
+
+const (
+	away    place = iota // another's than the port's
+	home                 // the port's own
+	nowhere              // not to be told: perhaps it was no local unmask. The hypercall, which loses nothing, is assumed
+)
+
 // found decides whether an unmask on a vcpu that is not the port's own found it pending, and whether the vcpu is the port's own after
-// all. The records alone cannot tell when a send is under way at the same time: then the outcome does.
-func (in *infer) found(pos int64, p evtchn.Port) (pend evtchn.Bit, home bool) {
+// all. Without the hypercall's probe, and after a gap, only an upcall that found nothing shows that the path was local. The records alone cannot tell when a send is under way at the same time: then the outcome does.
+func (in *infer) found(pos int64, p evtchn.Port) (pend evtchn.Bit, where place) {
 	pk := &in.ports[p]
 	pend = in.st.Pending(p)
 	what, at := in.evidence(pos)
+	if what == spurious && in.st.V[in.v].Up == evtchn.One {
+		what = unclear // it has another reason, of before the unmask
+	}
 	doubt := pk.ownerEpoch != in.epoch || !in.unmaskHC
 	firm := pend == evtchn.One && pk.inflight < pos && pk.pendEpoch == in.epoch
 	switch what {
 	case itself:
-		return evtchn.One, true
+		return evtchn.One, home
 	case noUpcall:
+		if doubt {
+			return pend, nowhere
+		}
 		if pend == evtchn.One {
 			in.counts.outcome++
-			if firm && !doubt && in.next(pos, p) == delivered && !in.byItself(pos, p) {
-				return evtchn.One, false // its upcall was missed, and it was rescued
+			if firm && in.next(pos, p) == delivered && !in.byItself(pos, p) {
+				return evtchn.One, away // its upcall was missed, and it was rescued
 			}
 		}
-		return evtchn.Zero, doubt
+		return evtchn.Zero, away
 	case spurious:
 		if pend == evtchn.One {
-			return pend, false
+			return pend, away
 		}
 		in.counts.outcome++
 		for n := pos + 1; n < at; n++ {
 			if r := in.w.at(n); r.id == prHCSend && r.fl&rfDone == 0 && in.receiver(r) == p {
 				in.early(n)
-				return evtchn.One, false
+				return evtchn.One, away
 			}
 		}
 		if pk.maybe || in.next(pos, p) == delivered {
+			in.raise(p)
 			in.elsewhere(evtchn.KindPendTAS, p, uint64(pend), 0, 0)
 			in.elsewhere(evtchn.KindMaskRead, p, uint64(evtchn.One), 0, 0)
-			return evtchn.One, false
+			return evtchn.One, away
 		}
-		return evtchn.Zero, false
+		return evtchn.Zero, away
 	}
 	switch {
 	case doubt:
-		return pend, true
+		return pend, nowhere
 	case pend == evtchn.One && (!firm || in.next(pos, p) == sent) && in.byItself(pos, p):
 		// Under way, or coalesced with an event that had been cleared by then: a clock that stands still hides that order.
 		in.counts.outcome++
-		return evtchn.Zero, false
+		return evtchn.Zero, away
 	}
-	return pend, false
+	return pend, away
 }
 
 // byItself reports whether the port, unmasked at a place and left alone since, is delivered next by a scan that delivers nothing else

@@ -134,6 +134,14 @@ func (in *infer) early(pos int64) {
 // invisible gives out a send from outside the domain to a port that the record's vcpu is about to deliver.
 func (in *infer) invisible(p evtchn.Port) {
 	in.counts.invisible++
+	in.raise(p)
+	in.elsewhere(evtchn.KindPendTAS, p, uint64(in.st.Pending(p)), 0, 0)
+	in.elsewhere(evtchn.KindMaskRead, p, 0, 0, 0)
+	in.tell(p, in.v)
+}
+
+// raise gives out that somebody outside the domain sends to the port, which is the input that the steps after it follow from.
+func (in *infer) raise(p evtchn.Port) {
 	ps := in.st.PortAt(p)
 	const fl = evtchn.FlagInferred | evtchn.FlagInput
 	switch ps.Status {
@@ -144,9 +152,6 @@ func (in *infer) invisible(p evtchn.Port) {
 	default:
 		in.put(evtchn.KindSend, fl, evtchn.NoVCPU, ctxElsewhere, p, 0, ps.Peer>>32, 0, 0)
 	}
-	in.elsewhere(evtchn.KindPendTAS, p, uint64(in.st.Pending(p)), 0, 0)
-	in.elsewhere(evtchn.KindMaskRead, p, 0, 0, 0)
-	in.tell(p, in.v)
 }
 
 // tell gives out the end of a set_pending from outside: the vcpu's SEL, UP and kick.
