@@ -217,6 +217,9 @@ func (in *infer) found(pos int64, p evtchn.Port) (pend evtchn.Bit, where place) 
 				return evtchn.One, away
 			}
 		}
+		if doubt && in.byItself(pos, p) {
+			return pend, nowhere // the hypercall's doing; the upcall had another reason
+		}
 		if pk.maybe || in.next(pos, p) == delivered {
 			in.raise(p)
 			in.elsewhere(evtchn.KindPendTAS, p, uint64(pend), 0, 0)
