@@ -1,0 +1,185 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/evtrace/evtrace/evtchn"
+	"github.com/evtrace/evtrace/evtchn/system"
+	"github.com/evtrace/evtrace/replay"
+	"github.com/evtrace/evtrace/store"
+)
+
+// The exit codes. "evtrace help exit-codes" explains them. Those of verdicts are analyze.Verdict.ExitCode's.
+const (
+	codeClean       = 0
+	codeInternal    = 1
+	codeUsage       = 2
+	codeViolated    = 12
+	codeDiverged    = 15
+	codeUndecided   = 20
+	codeUnreadable  = 75
+	codeInterrupted = 130
+	codePipe        = 141
+)
+
+// failure is an error that has a code of its own, and perhaps a hint at what to do.
+type failure struct {
+	code int
+	err  error
+	hint string
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+
+func (f *failure) Unwrap() error { return f.err }
+
+// exitWith ends the command with a code and without a message: the output has said it all.
+type exitWith int
+
+func (e exitWith) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
+// exitCode turns the code of a verdict into an error, nil for 0.
+func exitCode(code int) error {
+	if code == codeClean {
+		return nil
+	}
+	return exitWith(code)
+}
+
+// usageErrorf is about the command line.
+func usageErrorf(hint, format string, args ...any) error {
+	return &failure{codeUsage, fmt.Errorf(format, args...), hint}
+}
+
+// unreadable marks an error of an input. It keeps the code of an error that has one.
+func unreadable(err error) error {
+	var f *failure
+	if err == nil || errors.As(err, &f) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return &failure{codeUnreadable, err, inputHint(err)}
+}
+
+func inputHint(err error) string {
+	switch {
+	case errors.Is(err, store.ErrFormat):
+		return "a newer evtrace wrote it: use that one, or have it export the trace as text"
+	case errors.Is(err, store.ErrCorrupt):
+		return "evtrace check says where it is damaged; whoever sent it has the original"
+	case errors.Is(err, store.ErrNotTrace):
+		return `"evtrace help traces" lists what is read`
+	}
+	return ""
+}
+
+// unwritable marks an error of an output, which is named.
+func unwritable(name string, err error) error {
+	var f *failure
+	switch {
+	case err == nil || errors.As(err, &f):
+		return err
+	case errors.Is(err, store.ErrExists), errors.Is(err, fs.ErrExist):
+		hint := "--force replaces it, -o gives another name"
+		if strings.Contains(err.Error(), store.PartialSuffix) {
+			hint = "read it under that name (evtrace info " + name + store.PartialSuffix + "), or replace it with --force"
+		}
+		return &failure{codeUsage, err, hint}
+	case errors.Is(err, store.ErrLocked):
+		return &failure{codeUsage, err, "wait until that recording is done, or give another name with -o"}
+	}
+	if !strings.Contains(err.Error(), name) {
+		err = fmt.Errorf("%s: %w", name, err)
+	}
+	return &failure{codeInternal, fmt.Errorf("cannot write: %w", err), "nothing was left behind; -o writes to another place"}
+}
+
+// codeOf gives the exit code of an error.
+func codeOf(err error) int {
+	var f *failure
+	switch {
+	case errors.Is(err, context.Canceled):
+		return codeInterrupted
+	case errors.As(err, &f):
+		return f.code
+	case errors.Is(err, evtchn.ErrPolicy), errors.Is(err, system.ErrScenario), errors.Is(err, evtchn.ErrConfig):
+		return codeUsage
+	case errors.Is(err, replay.ErrDivergence):
+		return codeDiverged
+	case errors.Is(err, replay.ErrObserved):
+		return codeUndecided
+	}
+	return codeInternal
+}
+
+// hintOf gives the hint that belongs to an error, "" for none.
+func hintOf(err error) string {
+	var f *failure
+	switch {
+	case errors.As(err, &f):
+		return f.hint
+	case errors.Is(err, evtchn.ErrPolicy):
+		return `"evtrace policies" lists them`
+	case errors.Is(err, system.ErrScenario):
+		return `"evtrace scenarios" lists those that are built in, "evtrace scenarios --fields" the keys of a file`
+	case errors.Is(err, replay.ErrObserved):
+		return "evtrace analyze judges it as it is"
+	}
+	return ""
+}
+
+// flagError is about a flag that the verb does not have, or a value that it does not take.
+func flagError(cmd *cobra.Command, err error) error {
+	if errors.Is(err, pflag.ErrHelp) {
+		return err
+	}
+	hint := fmt.Sprintf(`"%s --help" lists the flags`, cmd.CommandPath())
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
+		var names []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		if s := evtchn.Suggest(unknown.GetSpecifiedName(), names); s != "" && len(unknown.GetSpecifiedName()) > 1 {
+			return usageErrorf(hint, "%v%s", err, s)
+		}
+	}
+	return usageErrorf(hint, "%v", err)
+}
+
+// unknownVerb is about a first word that is no verb.
+func unknownVerb(root *cobra.Command, word string) error {
+	var names []string
+	for _, c := range root.Commands() {
+		names = append(names, c.Name())
+	}
+	return usageErrorf(`"evtrace help" lists the verbs`, "no verb is called %q%s", word, evtchn.Suggest(word, names))
+}
+
+// exactly wants n arguments, which what names.
+func exactly(n int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == n {
+			return nil
+		}
+		return wrongCount(cmd, len(args), what)
+	}
+}
+
+// atLeast wants n arguments or more.
+func atLeast(n int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) >= n {
+			return nil
+		}
+		return wrongCount(cmd, len(args), what)
+	}
+}
+
+func wrongCount(cmd *cobra.Command, got int, what string) error {
+	return usageErrorf(fmt.Sprintf("usage: %s", cmd.UseLine()), "%s: got %d arguments, want %s", cmd.Name(), got, what)
+}

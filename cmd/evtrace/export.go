@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/evtrace/evtrace/evtchn"
+	"github.com/evtrace/evtrace/evtchn/text"
+	"github.com/evtrace/evtrace/recorder"
+)
+
+func newExport(a *app) *cobra.Command {
+	var (
+		to, out string
+		force   bool
+	)
+	c := &cobra.Command{
+		Use:     "export TRACE [-o FILE]",
+		GroupID: groupMake,
+		Short:   "write a trace in another form",
+		Long: `Export writes a trace in text form: one event on a line, for bug reports, fixtures, grep and diff. Import reads it again, without
+loss. The same trace always gives the same bytes. A FILE that ends in .zst or .gz is compressed.`,
+		Example: `  evtrace export a.evt | grep ' p65'
+  evtrace export a.evt -o a.txt.zst`,
+		Args: exactly(1, "one: the trace"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if to != formText {
+				return usageErrorf("", "--to: got %q, want text", to)
+			}
+			if out != "-" {
+				if err := vacantText(out, force); err != nil {
+					return err
+				}
+			}
+			t, err := a.openTrace(cmd.Context(), args[0], inputOptions{})
+			if err != nil {
+				return err
+			}
+			defer t.Close()
+			return a.exportText(cmd.Context(), t, out, force)
+		},
+	}
+	c.Flags().StringVar(&to, "to", formText, "`FORM` to write: text")
+	c.Flags().StringVarP(&out, "out", "o", "-", "`FILE` to write, or - for stdout")
+	c.Flags().BoolVar(&force, "force", false, "replace the file if there is one")
+	return c
+}
+
+// exportText writes a trace as text. Its header leaves out the number of events, which the last line gives.
+func (a *app) exportText(ctx context.Context, t *trace, out string, force bool) error {
+	o, err := a.createText(out, force)
+	if err != nil {
+		return err
+	}
+	defer o.abort()
+	p := a.newProgress("exporting", "events", false)
+	defer p.done()
+	meta := t.Meta()
+	total := meta.Events
+	meta.Events = 0
+	w := text.NewWriter(o, meta)
+	opt := recorder.Options{Progress: func(n uint64, _ evtchn.Time) { p.at(n, part(n, total)) }}
+	if _, err := recorder.Run(ctx, t.Events(1), opt, sinkFunc(func(ev *evtchn.Event) error { return o.fail(w.Add(ev)) })); err != nil {
+		return err
+	}
+	if err := w.Close(); err != nil {
+		return o.fail(err)
+	}
+	return o.commit()
+}

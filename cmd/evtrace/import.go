@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/evtrace/evtrace/evtchn"
+	"github.com/evtrace/evtrace/recorder"
+	"github.com/evtrace/evtrace/recorder/ftrace"
+	"github.com/evtrace/evtrace/store"
+)
+
+func newImport(a *app) *cobra.Command {
+	var (
+		opt    inputOptions
+		out    string
+		format string
+		force  bool
+		json   bool
+	)
+	c := &cobra.Command{
+		Use:     "import FILE|- [-o FILE]",
+		GroupID: groupMake,
+		Short:   "turn a capture or a trace in text form into a trace file",
+		Long: `Import reads a capture of Linux' ftrace (tracefs' trace and trace_pipe, or what trace-cmd report prints), or a trace in text form,
+and writes a trace file. What it reads is known by its content; it may be compressed by gzip or zstd.
+
+A capture is best taken together with some small files that say which port is what (lsevtchn, /proc/interrupts, trace_clock, xl
+dmesg): they are looked for beside the capture, or in the directory that --context names.
+
+-o - writes the text form to stdout. The exit code says whether the import worked, not what the trace shows.`,
+		Example: `  evtrace import trace.txt.zst -o dom0.evt
+  evtrace import trace.txt.zst --context . --tsc-hz 2596e6 -o dom0.evt --force
+  evtrace import a.txt -o - | head`,
+		Args: exactly(1, "one: the file to import"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch format {
+			case "auto":
+			case formText, formFtrace:
+				opt.form = format
+			default:
+				return usageErrorf("", "--format: got %q, want auto, ftrace or text%s", format, evtchn.Suggest(format, []string{"auto", formFtrace, formText}))
+			}
+			if cmd.Flags().Changed("tsc-hz") && !(opt.tscHz > 0 && opt.tscHz < math.MaxFloat64) {
+				return usageErrorf("", "--tsc-hz: got %v, want a frequency in Hz, such as 2596e6", opt.tscHz)
+			}
+			if out == "" {
+				out = importName(args[0])
+			}
+			if out == "-" && json {
+				return usageErrorf("-o FILE --json puts the trace in a file", "import: stdout cannot take both the trace and the summary")
+			}
+			sum, err := a.importTo(cmd.Context(), args[0], out, force, opt)
+			switch {
+			case err != nil:
+				return err
+			case json:
+				return a.printJSON(sum)
+			case out != "-" && !opt.quiet:
+				a.sayImported(sum)
+			}
+			return nil
+		},
+	}
+	fl := c.Flags()
+	fl.StringVarP(&out, "out", "o", "", "trace `FILE` to write, or - for text on stdout (default: the input's name with .evt)")
+	fl.StringVar(&opt.context, "context", "", "`DIR` of the files that go with a capture (default: beside it)")
+	fl.Float64Var(&opt.tscHz, "tsc-hz", 0, "frequency of the TSC in `HZ`, for the clock x86-tsc (default: what xl dmesg says)")
+	fl.StringVar(&format, "format", "auto", "auto, ftrace or text")
+	fl.BoolVar(&opt.strict, "strict", false, "refuse broken lines, and comments in text, instead of passing over them")
+	fl.BoolVar(&force, "force", false, "replace the file if there is one")
+	fl.BoolVarP(&opt.quiet, "quiet", "q", false, "no summary and no progress")
+	fl.BoolVar(&json, "json", false, "summary as JSON on stdout")
+	return c
+}
+
+// importName is the name of an import's output: trace.evt for dir/trace.txt.zst.
+func importName(in string) string {
+	if in == "-" {
+		return "stdin.evt"
+	}
+	base := filepath.Base(in)
+	for _, ext := range []string{".zst", ".gz", ".txt", ".text", ".trace"} {
+		base = strings.TrimSuffix(base, ext)
+	}
+	return base + ".evt"
+}
+
+// importTo imports a file into a trace file, or as text to stdout.
+func (a *app) importTo(ctx context.Context, in, out string, force bool, opt inputOptions) (*recordSummary, error) {
+	if out != "-" {
+		if err := vacant(out, force); err != nil {
+			return nil, err
+		}
+	}
+	t, err := a.findTrace(in, opt)
+	if err != nil {
+		return nil, err
+	}
+	defer t.Close()
+	switch {
+	case t.form == formStore:
+		return nil, notForImport(t)
+	case out == "-":
+		if err := t.load(ctx, a); err != nil {
+			return nil, t.named(err)
+		}
+		return nil, a.exportText(ctx, t, "-", false)
+	case t.form == formText:
+		return a.importText(ctx, t, out, force)
+	}
+	sum, err := a.importCapture(ctx, t, out, force)
+	return sum, t.named(err)
+}
+
+// notForImport says what is wrong with an input that is neither text nor a capture.
+func notForImport(t *trace) error {
+	f, err := store.Open(t.path)
+	if err != nil {
+		return t.named(err)
+	}
+	f.Close()
+	return &failure{codeUsage, fmt.Errorf("%s: it is a trace file already", t.name), "evtrace analyze and the other verbs read it as it is"}
+}
+
+// importText turns a text into a trace file.
+func (a *app) importText(ctx context.Context, t *trace, out string, force bool) (*recordSummary, error) {
+	if err := t.load(ctx, a); err != nil {
+		return nil, t.named(err)
+	}
+	return a.fill(ctx, t, t.Events(1), t.meta, func() evtchn.Meta { return t.meta }, out, force)
+}
+
+// importCapture turns a capture into a trace file.
+func (a *app) importCapture(ctx context.Context, t *trace, out string, force bool) (*recordSummary, error) {
+	p := a.newProgress("importing", "bytes", t.opt.quiet)
+	defer p.done()
+	opt := ftrace.Options{Strict: t.opt.strict, TSCHz: t.opt.tscHz, Context: t.opt.context,
+		Progress: func(n int64) { p.at(uint64(n), part(n, t.size)) }}
+	im, err := ftrace.Open(t.path, opt)
+	if err != nil {
+		return nil, err
+	}
+	defer im.Close()
+	origin := func(m evtchn.Meta) evtchn.Meta {
+		if t.path != t.name {
+			m.Origin = t.name
+		}
+		return m
+	}
+	return a.fill(ctx, t, im, origin(im.Meta()), func() evtchn.Meta { return origin(im.FinalMeta()) }, out, force)
+}
+
+// fill moves a source to a new trace file, of which nothing remains after an error. The last word on the meta is final's.
+func (a *app) fill(ctx context.Context, t *trace, src evtchn.Source, meta evtchn.Meta, final func() evtchn.Meta, out string, force bool) (*recordSummary, error) {
+	w, err := createStore(out, meta, force)
+	if err != nil {
+		return nil, err
+	}
+	res, err := recorder.Run(ctx, src, recorder.Options{}, &storeSink{w, out})
+	if err != nil {
+		w.Abort()
+		if errors.Is(err, recorder.ErrOrder) {
+			err = unreadable(fmt.Errorf("%s: %w", t.name, err))
+		}
+		return nil, t.named(err)
+	}
+	meta = final()
+	w.SetMeta(meta)
+	if err := closeStore(w, out, meta.Complete); err != nil {
+		return nil, err
+	}
+	s := &recordSummary{File: out, Seed: meta.Seed, Policy: meta.Policy, Events: res.Events, VCPUs: meta.VCPUs, Duration: int64(res.Last - res.First),
+		Unit: meta.Unit, Complete: meta.Complete, Gaps: res.Gaps, Notes: meta.Notes}
+	if meta.Unit == "ticks" && meta.NsPerTick > 0 && meta.NsPerTick != 1 {
+		s.Duration, s.Unit = int64(float64(s.Duration)*meta.NsPerTick), "ns"
+	}
+	s.measure()
+	return s, nil
+}
+
+func (a *app) sayImported(s *recordSummary) {
+	a.say("%s in %s, on %s: %s (%s, %.2f bytes an event)", plural(s.Events, "event"), durationText(s.Duration, s.Unit),
+		plural(uint64(s.VCPUs), "vcpu"), s.File, bytesText(s.FileBytes), s.BytesPerEvent)
+	for _, n := range s.Notes {
+		a.say("note: %s", n)
+	}
+	if !s.Complete {
+		a.say("note: the trace is not complete")
+	}
+}

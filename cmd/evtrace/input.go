@@ -1,0 +1,331 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/evtrace/evtrace/evtchn"
+	"github.com/evtrace/evtrace/evtchn/text"
+	"github.com/evtrace/evtrace/recorder/ftrace"
+	"github.com/evtrace/evtrace/store"
+)
+
+// The forms in which a trace comes.
+const (
+	formStore  = "evt"    // a file of package store
+	formText   = "text"   // the text form
+	formFtrace = "ftrace" // a capture of Linux
+)
+
+// inputOptions say how an input is to be read. The zero value is good.
+type inputOptions struct {
+	form    string // "": by content
+	strict  bool   // no comments in text, no broken lines in a capture
+	context string // directory of a capture's side files
+	tscHz   float64
+	quiet   bool // no progress
+}
+
+// trace is a trace to be read, whatever its form. It is a replay.Trace.
+type trace struct {
+	name string // as the user gave it; "stdin" for -
+	form string
+	path string // of the file that is read, which may be a temporary one
+	size int64
+	opt  inputOptions
+	meta evtchn.Meta
+	file *store.File // nil for text
+	open []io.Closer
+	temp []string // directories to remove
+}
+
+// openTrace opens a trace: a trace file, or what is left of one whose recording was killed; the text form; or a capture, which is
+// imported into a temporary file. Text and captures may be compressed; - is stdin.
+// Errors are of the code codeUnreadable, or ctx's.
+func (a *app) openTrace(ctx context.Context, name string, opt inputOptions) (*trace, error) {
+	t, err := a.findTrace(name, opt)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.load(ctx, a); err != nil {
+		t.Close()
+		return nil, t.named(err)
+	}
+	return t, nil
+}
+
+// findTrace finds out what form an input has, without reading it.
+func (a *app) findTrace(name string, opt inputOptions) (*trace, error) {
+	t := &trace{name: name, path: name, opt: opt, form: opt.form}
+	err := t.locate(a)
+	if err == nil {
+		err = t.sniff()
+	}
+	if err != nil {
+		t.Close()
+		return nil, t.named(missingHint(name, err))
+	}
+	return t, nil
+}
+
+// locate makes sure that there is a plain file to read.
+func (t *trace) locate(a *app) error {
+	if t.name == "-" {
+		t.name = "stdin"
+		return t.spool(a.in)
+	}
+	st, err := os.Stat(t.path)
+	switch {
+	case err != nil:
+		return err
+	case st.IsDir():
+		return fmt.Errorf("%s: it is a directory, want a trace", t.name)
+	case !st.Mode().IsRegular():
+		f, err := os.Open(t.path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		return t.spool(f)
+	}
+	t.size = st.Size()
+	return nil
+}
+
+// spool copies what can be read only once to a temporary file.
+func (t *trace) spool(r io.Reader) error {
+	dir, err := os.MkdirTemp("", "evtrace-")
+	if err != nil {
+		return &failure{codeInternal, err, "TMPDIR says where temporary files go"}
+	}
+	t.temp = append(t.temp, dir)
+	t.path = filepath.Join(dir, "input")
+	f, err := os.Create(t.path)
+	if err != nil {
+		return &failure{codeInternal, err, "TMPDIR says where temporary files go"}
+	}
+	t.size, err = io.Copy(f, r)
+	return errors.Join(err, f.Close())
+}
+
+// sniff finds out the form by the content, unless it is given.
+func (t *trace) sniff() error {
+	f, err := os.Open(t.path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	r, packed, err := decompress(f)
+	if err != nil {
+		return fmt.Errorf("%s: %w", t.name, err)
+	}
+	defer r.Close()
+	head := make([]byte, 64<<10)
+	n, err := io.ReadFull(r, head)
+	head = head[:n]
+	if err != nil && packed && n == 0 {
+		return fmt.Errorf("%s: the compressed file is cut off or damaged: %w", t.name, err)
+	}
+	switch {
+	case t.form != "":
+	case text.Sniff(head):
+		t.form = formText
+	case ftrace.Sniff(head):
+		t.form = formFtrace
+	case packed && isDatabase(head):
+		if _, err := f.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		whole, _, err := decompress(f)
+		if err != nil {
+			return fmt.Errorf("%s: %w", t.name, err)
+		}
+		defer whole.Close()
+		t.form = formStore
+		return t.spool(whole)
+	case packed:
+		return fmt.Errorf("%s: %w: it is compressed, and holds neither the text form nor an ftrace capture", t.name, store.ErrNotTrace)
+	default:
+		t.form = formStore // which says best what else it may be
+	}
+	return nil
+}
+
+// isDatabase reports whether a file begins like a bbolt database: the magic number of its first meta page.
+func isDatabase(head []byte) bool {
+	return len(head) >= 20 && bytes.Equal(head[16:20], []byte{0xed, 0xda, 0x0c, 0xed})
+}
+
+// load reads what the trace says about itself.
+func (t *trace) load(ctx context.Context, a *app) error {
+	switch t.form {
+	case formText:
+		r, err := t.text()
+		if err != nil {
+			return err
+		}
+		t.meta = r.Meta()
+		return nil
+	case formFtrace:
+		dir, err := os.MkdirTemp("", "evtrace-")
+		if err != nil {
+			return &failure{codeInternal, err, "TMPDIR says where temporary files go"}
+		}
+		t.temp = append(t.temp, dir)
+		imported := filepath.Join(dir, "imported.evt")
+		if _, err := a.importCapture(ctx, t, imported, false); err != nil {
+			return err
+		}
+		t.path = imported
+	}
+	f, err := store.Open(t.path)
+	if err != nil {
+		return err
+	}
+	t.file, t.meta = f, f.Meta()
+	return nil
+}
+
+// Meta gives what the trace says about itself.
+func (t *trace) Meta() evtchn.Meta { return t.meta }
+
+// Events streams the events from the one with that Seq on. Its errors are of the code codeUnreadable.
+func (t *trace) Events(from evtchn.Seq) evtchn.Source {
+	if t.file != nil {
+		return &namedSource{t, t.file.Events(from)}
+	}
+	r, err := t.text()
+	if err != nil {
+		return &namedSource{t, failing{err}}
+	}
+	return &namedSource{t, &skipping{r, from}}
+}
+
+// text opens the trace's text from the beginning.
+func (t *trace) text() (*text.Reader, error) {
+	f, err := os.Open(t.path)
+	if err != nil {
+		return nil, err
+	}
+	t.open = append(t.open, f)
+	r, _, err := decompress(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", t.name, err)
+	}
+	t.open = append(t.open, r)
+	return text.Options{Lenient: !t.opt.strict}.NewReader(r, t.name)
+}
+
+// Close closes the trace and removes what was temporary.
+func (t *trace) Close() {
+	for i := len(t.open) - 1; i >= 0; i-- {
+		t.open[i].Close()
+	}
+	if t.file != nil {
+		t.file.Close()
+	}
+	for _, dir := range t.temp {
+		os.RemoveAll(dir)
+	}
+	t.open, t.file, t.temp = nil, nil, nil
+}
+
+// named makes an error one about the input, under the name that the user gave it.
+func (t *trace) named(err error) error {
+	if err != nil && t.path != t.name && strings.Contains(err.Error(), t.path) {
+		err = &renamed{strings.ReplaceAll(err.Error(), t.path, t.name), err}
+	}
+	return unreadable(err)
+}
+
+// renamed is an error with another text.
+type renamed struct {
+	text string
+	err  error
+}
+
+func (r *renamed) Error() string { return r.text }
+
+func (r *renamed) Unwrap() error { return r.err }
+
+// namedSource gives a source's errors the input's name.
+type namedSource struct {
+	t   *trace
+	src evtchn.Source
+}
+
+func (s *namedSource) Next(ev *evtchn.Event) error {
+	err := s.src.Next(ev)
+	if err == nil || err == io.EOF {
+		return err
+	}
+	return s.t.named(err)
+}
+
+// failing is a source that could not be opened.
+type failing struct{ err error }
+
+func (f failing) Next(*evtchn.Event) error { return f.err }
+
+// skipping leaves out the events before one.
+type skipping struct {
+	src  evtchn.Source
+	from evtchn.Seq
+}
+
+func (s *skipping) Next(ev *evtchn.Event) error {
+	for {
+		if err := s.src.Next(ev); err != nil || ev.Seq >= s.from {
+			return err
+		}
+	}
+}
+
+// missingHint points to what a killed recording left, if a trace is not there.
+func missingHint(name string, err error) error {
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if _, perr := os.Stat(name + store.PartialSuffix); perr == nil {
+		return &failure{codeUnreadable, err, "a recording that is under way or was killed left " + name + store.PartialSuffix + ", which can be read"}
+	}
+	return err
+}
+
+// decompress unpacks zstd and gzip, which it knows by their first bytes, and gives anything else as it is.
+func decompress(r io.Reader) (_ io.ReadCloser, packed bool, _ error) {
+	br := bufio.NewReaderSize(r, 64<<10)
+	head, err := br.Peek(4)
+	if err != nil && err != io.EOF {
+		return nil, false, err
+	}
+	switch {
+	case bytes.Equal(head, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+		z, err := zstd.NewReader(br, zstd.WithDecoderConcurrency(1))
+		if err != nil {
+			return nil, true, fmt.Errorf("zstd: %w", err)
+		}
+		return z.IOReadCloser(), true, nil
+	case len(head) >= 2 && head[0] == 0x1f && head[1] == 0x8b:
+		z, err := gzip.NewReader(br)
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return nil, true, fmt.Errorf("gzip: %w", err)
+		}
+		return z, true, nil
+	}
+	return io.NopCloser(br), false, nil
+}

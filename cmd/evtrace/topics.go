@@ -1,0 +1,46 @@
+package main
+
+import "github.com/spf13/cobra"
+
+// Help topics: commands that only have a text.
+
+func newExitCodes() *cobra.Command {
+	return &cobra.Command{
+		Use:   "exit-codes",
+		Short: "what the exit codes mean",
+		Long: `The exit code of analyze and replay is the verdict; the worst finding decides:
+
+    0   clean: no event was missed
+   10   an event was lost
+   11   an event was noticed too late, thanks to another port
+   12   an invariant was broken: delivered twice, at once on two vcpus, or on a wrong vcpu
+   15   replay: the trace's own policy does not reproduce it
+   20   undecided: the trace lacks what would tell
+
+Every verb:
+
+    0   done; record and import say nothing about what the trace shows
+    1   evtrace failed: an output could not be written (nothing is left of it), a fixture does not hold, or a defect in evtrace
+    2   the command line, a policy or a scenario is wrong, or an output exists and --force was not given
+   75   an input cannot be read: it is missing, damaged, cut, of a newer format, or something else
+  130   stopped by a signal; a recording under way was kept, and is marked incomplete
+  141   whoever read the output has closed it`,
+	}
+}
+
+func newTraces() *cobra.Command {
+	return &cobra.Command{
+		Use:   "traces",
+		Short: "which forms of a trace are read",
+		Long: `Where a verb wants a TRACE, it takes any of these, and tells them apart by their content:
+
+  NAME.evt           a trace file, as record and import write it
+  NAME.evt.partial   what a killed recording had written, or what one under way will leave
+  text               the text form, as export writes it; comments (# ...) and blank lines may be added
+  ftrace             a capture of Linux: tracefs' trace or trace_pipe, or what trace-cmd report prints. It is imported into a
+                     temporary file each time: "evtrace import" does that once and for all
+  -                  any of them on stdin
+
+Text and captures may be compressed by zstd or gzip. Reading never changes a file.`,
+	}
+}
