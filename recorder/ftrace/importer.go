@@ -57,7 +57,6 @@ type Importer struct {
 	complete bool
 	gaps     uint64
 	lost     uint64
-	lineNo   int64
 	broken   tally
 	backward tally
 	beyond   tally

@@ -90,7 +90,7 @@ func story(evs []evtchn.Event, p evtchn.Port) string {
 			continue
 		}
 		switch ev.Kind {
-		case evtchn.KindPortBind, evtchn.KindOwnerWrite, evtchn.KindNotifyRead, evtchn.KindHypercall:
+		case evtchn.KindPortBind, evtchn.KindOwnerWrite, evtchn.KindNotifyRead, evtchn.KindHypercall, evtchn.KindHandled:
 			continue
 		}
 		mark := ""

@@ -110,13 +110,15 @@ func (in *infer) init(im *Importer) {
 
 // --- giving out events ---
 
-func (in *infer) put(kind evtchn.Kind, fl evtchn.Flags, v evtchn.VCPU, ctx evtchn.Context, p evtchn.Port, res, a0, a1, a2 uint64) {
+func (in *infer) put(kind evtchn.Kind, fl evtchn.Flags, v evtchn.VCPU, ctx evtchn.Context, p evtchn.Port, res, a0, a1, a2 uint64,
+) {
 	im := in.im
 	im.seq++
 	if in.now > im.now {
 		im.now = in.now
 	}
-	im.out = append(im.out, evtchn.Event{Seq: im.seq, Time: im.now, Args: [3]uint64{a0, a1, a2}, Res: res, Port: p, VCPU: v, Ctx: ctx, Kind: kind, Flags: fl})
+	im.out = append(im.out, evtchn.Event{Seq: im.seq, Time: im.now, Args: [3]uint64{a0, a1, a2}, Res: res, Port: p, VCPU: v, Ctx: ctx,
+		Kind: kind, Flags: fl})
 	in.st.Apply(&im.out[len(im.out)-1])
 }
 
@@ -226,7 +228,7 @@ func (in *infer) dispatch(pos int64, r *record) {
 	case prIRQEntry:
 		in.irqEntry(pos, r, c)
 	case prIRQExit:
-		in.irqExit(pos, c)
+		in.irqExit(pos, r, c)
 	case prUpcallRet:
 		if c.inUpcall {
 			in.leave(c, 0)

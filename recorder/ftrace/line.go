@@ -115,7 +115,6 @@ const (
 type record struct {
 	time int64
 	next int64 // place of the next record of the same vcpu, 0: not read yet
-	end  int64 // for a send: place of the record that shows it done, as far as known
 	a    uint32
 	b    uint32 // cpu, vcpu, ret, bytes
 	c    uint32 // irq, a0

@@ -181,8 +181,9 @@ const (
 	nowhere              // not to be told: perhaps it was no local unmask. The hypercall, which loses nothing, is assumed
 )
 
-// found decides whether an unmask on a vcpu that is not the port's own found it pending, and whether the vcpu is the port's own after
-// all. Without the hypercall's probe, and after a gap, only an upcall that found nothing shows that the path was local. The records alone cannot tell when a send is under way at the same time: then the outcome does.
+// found decides whether a local unmask on a vcpu that is not the port's own found it pending, and whether the vcpu is the port's own
+// after all. The records alone cannot tell when a send is under way at the same time: then the outcome does. Without the hypercall's
+// probe, and after a gap, only an upcall that found nothing shows that the path was local.
 func (in *infer) found(pos int64, p evtchn.Port) (pend evtchn.Bit, where place) {
 	pk := &in.ports[p]
 	pend = in.st.Pending(p)
@@ -212,7 +213,7 @@ func (in *infer) found(pos int64, p evtchn.Port) (pend evtchn.Bit, where place) 
 		}
 		in.counts.outcome++
 		for n := pos + 1; n < at; n++ {
-			if r := in.w.at(n); r.id == prHCSend && r.fl&rfDone == 0 && in.receiver(r) == p {
+			if r := in.w.at(n); r.id == prHCSend && r.fl&rfDone == 0 && r.cpu != int16(in.v) && in.receiver(r) == p {
 				in.early(n)
 				return evtchn.One, away
 			}

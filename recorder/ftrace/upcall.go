@@ -109,6 +109,9 @@ func (in *infer) visibleSend(pos int64, q wanted) bool {
 		}
 		if (r.id == prHCSend || r.id == prHCIPI) && r.fl&rfDone == 0 && in.receiver(r) == q.port {
 			if n > q.at {
+				if r.cpu == int16(in.v) {
+					continue // this vcpu's own, and after the delivery
+				}
 				in.early(n)
 			}
 			return true
@@ -341,7 +344,10 @@ func (in *infer) missedHandler(pos int64, r *record, p evtchn.Port, c *cpuKnow) 
 }
 
 // irqExit ends an upcall that was deduced, unless more of it follows.
-func (in *infer) irqExit(pos int64, c *cpuKnow) {
+func (in *infer) irqExit(pos int64, r *record, c *cpuKnow) {
+	if c.cur != evtchn.NoPort && c.curIRQ == r.c {
+		in.seen(evtchn.KindHandled, c.cur, 0)
+	}
 	if !c.implied {
 		return
 	}
