@@ -59,7 +59,8 @@ func (w *window) link() {
 type taskTable struct {
 	byPID map[int64]uint16
 	names []string
-	pid   []int64 // of each vcpu's last record
+	read  []int64 // pid of each vcpu's last record that was read
+	pid   []int64 // of its last record that was processed
 	num   []uint16
 }
 
@@ -70,17 +71,19 @@ func (t *taskTable) init(cpus int) {
 	t.byPID = make(map[int64]uint16)
 	t.pid = make([]int64, cpus)
 	t.num = make([]uint16, cpus)
+	t.read = make([]int64, cpus)
 	for i := range t.pid {
-		t.pid[i] = -1
+		t.pid[i], t.read[i] = -1, -1
 	}
 }
 
 // note numbers the record's task. Each vcpu's idle task has pid 0 and is a task of its own.
 func (t *taskTable) note(r *record, name []byte) {
 	key := int64(r.pid)
-	if t.pid[r.cpu] == key {
+	if t.read[r.cpu] == key {
 		return
 	}
+	t.read[r.cpu] = key
 	if key == 0 {
 		key = -1 - int64(r.cpu)
 	}
