@@ -147,8 +147,8 @@ func TestFlippedBytes(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "flipped")
 	tried, found, checked := 0, 0, 0
 	for at := range s.raw {
-		// Deep inside a run of zeros one byte is like the other: one in 16 will do.
-		if unused := len(bytes.Trim(s.raw[max(at-64, 0):min(at+64, len(s.raw))], "\x00")) == 0; unused && at%16 != 0 || testing.Short() && at%37 != 0 {
+		// Deep inside a run of zeros one byte is like the other: one in 64 will do.
+		if unused := len(bytes.Trim(s.raw[max(at-64, 0):min(at+64, len(s.raw))], "\x00")) == 0; unused && at%64 != 0 || testing.Short() && at%37 != 0 {
 			continue
 		}
 		tried++
@@ -182,8 +182,8 @@ func TestTruncated(t *testing.T) {
 	s := newSample(t, 2)
 	path := filepath.Join(t.TempDir(), "cut")
 	for n := range s.raw {
-		// Around the borders of pages every byte, elsewhere one in 16.
-		if border := (n+64)%os.Getpagesize() < 128; !border && n%16 != 0 || testing.Short() && n%37 != 0 {
+		// Around the borders of pages every byte, elsewhere one in 64.
+		if border := (n+64)%os.Getpagesize() < 128; !border && n%64 != 0 || testing.Short() && n%37 != 0 {
 			continue
 		}
 		if err := os.WriteFile(path, s.raw[:n], 0o644); err != nil {
