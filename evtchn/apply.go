@@ -349,9 +349,10 @@ func (s *State) applyRecord(ev *Event, p Port, ps *PortState, target VCPU, word 
 // snap takes over a PEND and a MASK word as a capture shows them.
 func (s *State) snap(w int, ev *Event) {
 	oldPend := s.Pend.Val[w] & s.Pend.Known[w]
-	s.Pend.Val[w], s.Pend.Known[w] = ev.Args[1], ^uint64(0)
-	s.Mask.Val[w], s.Mask.Known[w] = ev.Args[2], ^uint64(0)
-	for d := oldPend | ev.Args[1]; d != 0; d &= d - 1 {
+	all := ^uint64(0) >> (64 - s.WordBits)
+	s.Pend.Val[w], s.Pend.Known[w] = ev.Args[1]&all, ^uint64(0)
+	s.Mask.Val[w], s.Mask.Known[w] = ev.Args[2]&all, ^uint64(0)
+	for d := oldPend | s.Pend.Val[w]; d != 0; d &= d - 1 {
 		q := s.PortIn(w, bits.TrailingZeros64(d))
 		qs := s.PortAt(q)
 		if s.Pending(q) == One {
