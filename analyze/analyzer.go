@@ -114,7 +114,10 @@ func (a *Analyzer) Add(ev *evtchn.Event) error {
 	}
 	s := a.state
 	s.Apply(ev)
-	target := ev.Target()
+	target := ev.VCPU
+	if ev.Kind.Valid() {
+		target = ev.Target()
+	}
 	if ev.VCPU < evtchn.NoVCPU || int(ev.VCPU) >= len(a.v) || int(ev.Port) >= s.Ports() || !ev.Kind.Valid() ||
 		target < evtchn.NoVCPU || int(target) >= len(a.v) {
 		a.totals.NotRecognised++

@@ -315,3 +315,20 @@ func later(t *testing.T, trace string, by int) string {
 	}
 	return b.String()
 }
+
+// shift moves the numbers of a trace, and its times by as much; vcpus are not started anew.
+func shift(t *testing.T, trace string, by int) string {
+	t.Helper()
+	var b strings.Builder
+	for line := range strings.Lines(later(t, trace, by)) {
+		seq, rest, _ := strings.Cut(line, " ")
+		n, err := strconv.Atoi(seq)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(rest, "start") {
+			fmt.Fprintf(&b, "%d %s", n+by, rest)
+		}
+	}
+	return b.String()
+}

@@ -200,7 +200,7 @@ func (p *page) table(r *Report, from, rows int) {
 	if rows >= 0 && len(rest) > rows {
 		rest = rest[:rows]
 	}
-	p.line("%-22s %5s %5s  %-17s %-10s %-7s %s", "finding", "owner", "away", "exposed", "delay", "rescuer", "cause")
+	p.line("%-18s %5s %5s  %-14s %-8s %-7s %s", "finding", "owner", "away", "exposed", "delay", "rescuer", "cause")
 	for i := range rest {
 		f := &rest[i]
 		exposed, delay, rescuer := "-", "-", "-"
@@ -213,7 +213,7 @@ func (p *page) table(r *Report, from, rows int) {
 		if f.RescuedByPort != evtchn.NoPort {
 			rescuer = fmt.Sprint(f.RescuedByPort)
 		}
-		p.line("%-22s %5s %5s  %-17s %-10s %-7s %s", f.ID, vcpuText(f.OwnerVCPU), vcpuText(f.UnnoticedVCPU), exposed, delay, rescuer,
+		p.line("%-18s %5s %5s  %-14s %-8s %-7s %s", f.ID, vcpuText(f.OwnerVCPU), vcpuText(f.UnnoticedVCPU), exposed, delay, rescuer,
 			f.Cause)
 	}
 	if n := uint64(len(r.Findings)-from-len(rest)) + r.Omitted; n > 0 {
@@ -236,10 +236,11 @@ func (p *page) figures(r *Report) {
 	if t.Policy != "" {
 		what += ", policy " + t.Policy
 	}
-	p.line("Trace      %s, %s, %d vcpus, %s, ABI %s", count(t.Events, "event"), p.c.duration(max(t.Last-t.First, 0)), t.VCPUs, what, t.ABI)
+	p.wrap("Trace      ", fmt.Sprintf("%s, %s, %d vcpus, %s, ABI %s", count(t.Events, "event"), p.c.duration(max(t.Last-t.First, 0)),
+		t.VCPUs, what, t.ABI))
 	if l.Count > 0 {
-		p.line("Delivered  %s; from exposure to handler: half within %s, 90%% %s, 99%% %s, the slowest %s", group(r.Totals.Delivered),
-			p.c.duration(l.P50), p.c.duration(l.P90), p.c.duration(l.P99), p.c.duration(l.Max))
+		p.wrap("Delivered  ", fmt.Sprintf("%s; from exposure to handler: half within %s, 90%% %s, 99%% %s, the slowest %s",
+			group(r.Totals.Delivered), p.c.duration(l.P50), p.c.duration(l.P90), p.c.duration(l.P99), p.c.duration(l.Max)))
 	} else {
 		p.line("Delivered  %s", group(r.Totals.Delivered))
 	}
