@@ -51,6 +51,8 @@ type portKnow struct {
 	pendEpoch  uint32      // epoch in which its PEND was last set or cleared
 	late       bool        // its handler masks it (lateeoi)
 	maybe      bool        // a send was under way when its PEND was cleared
+	tied       bool        // the last send to it has the time of a clear: it may have come before it
+	clearAt    evtchn.Time // of its last clear
 }
 
 // cpuKnow is what is known of a vcpu beyond evtchn.VCPUState.

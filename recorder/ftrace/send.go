@@ -30,7 +30,11 @@ func (in *infer) send(pos int64, r *record, port evtchn.Port) {
 		return
 	}
 	end := in.completion(pos, r)
-	in.ports[p].inflight = end
+	pk := &in.ports[p]
+	pk.inflight = end
+	if in.st.Pending(p) != evtchn.One {
+		pk.tied = pk.clearAt == in.now
+	}
 	if at := in.overtaken(pos, end, p); at != 0 {
 		in.counts.deferred++
 		in.deferred = append(in.deferred, deferredSend{at, in.v, in.ctx, p})

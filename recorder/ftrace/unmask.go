@@ -192,7 +192,7 @@ func (in *infer) found(pos int64, p evtchn.Port) (pend evtchn.Bit, where place) 
 		what = unclear // it has another reason, of before the unmask
 	}
 	doubt := pk.ownerEpoch != in.epoch || !in.unmaskHC
-	firm := pend == evtchn.One && pk.inflight < pos && pk.pendEpoch == in.epoch
+	firm := pend == evtchn.One && pk.inflight < pos && pk.pendEpoch == in.epoch && !pk.tied
 	switch what {
 	case itself:
 		return evtchn.One, home
@@ -202,7 +202,7 @@ func (in *infer) found(pos int64, p evtchn.Port) (pend evtchn.Bit, where place) 
 		}
 		if pend == evtchn.One {
 			in.counts.outcome++
-			if firm && in.next(pos, p) == delivered && !in.byItself(pos, p) {
+			if firm && !in.byItself(pos, p) {
 				return evtchn.One, away // its upcall was missed, and it was rescued
 			}
 		}

@@ -286,7 +286,7 @@ func (in *infer) clear(pos int64, r *record, p evtchn.Port, c *cpuKnow) {
 func (in *infer) cleared(pos int64, p evtchn.Port, fl evtchn.Flags) {
 	pk := &in.ports[p]
 	pk.maybe = pk.inflight > pos
-	pk.pendEpoch = in.epoch
+	pk.pendEpoch, pk.clearAt = in.epoch, in.now
 	in.put(evtchn.KindPendClear, fl, in.v, in.ctx, p, uint64(in.st.Pending(p)), 0, 0, 0)
 }
 
