@@ -133,6 +133,15 @@ func (a *Analyzer) Add(ev *evtchn.Event) error {
 	return nil
 }
 
+// SetMeta replaces what the trace says about itself, for sources that know some of it only at their end: notes, counts, names of
+// tasks, whether it is complete. The dimensions, the clock and the policy stay as they were.
+func (a *Analyzer) SetMeta(meta evtchn.Meta) {
+	old := &a.meta
+	meta.VCPUs, meta.WordBits, meta.ABI, meta.Source, meta.Policy = old.VCPUs, old.WordBits, old.ABI, old.Source, old.Policy
+	meta.Clock, meta.Unit, meta.NsPerTick = old.Clock, old.Unit, old.NsPerTick
+	a.meta = meta
+}
+
 // port gives the record of a port.
 func (a *Analyzer) port(p evtchn.Port) *portTrack {
 	if int(p) >= len(a.ports) {

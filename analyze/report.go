@@ -139,7 +139,7 @@ func (a *Analyzer) report() *Report {
 	a.sortFindings()
 	c, m := a.clock, &a.meta
 	r := &Report{
-		Trace: TraceInfo{Events: a.events, VCPUs: m.VCPUs, ABI: m.ABI, Source: m.Source, Complete: m.Complete, Gaps: a.gaps,
+		Trace: TraceInfo{Events: a.events, VCPUs: m.VCPUs, ABI: m.ABI, Source: m.Source, Complete: m.Complete || a.endRecorded, Gaps: a.gaps,
 			Clock: m.Clock, Unit: c.unit(), NsPerTick: c.factor, Policy: m.Policy, First: c.of(a.first), Last: c.of(a.now)},
 		Verdict:  a.totals.verdict(),
 		Findings: a.findings,
@@ -192,7 +192,7 @@ func number(fs []Finding) {
 func (a *Analyzer) missing() []string {
 	m := &a.meta
 	list := append([]string{}, m.Notes...)
-	if !m.Complete {
+	if !m.Complete && !a.endRecorded {
 		list = append(list, "The recording was not closed: what came after its last event is not known.")
 	}
 	if a.gaps > 0 || m.Lost > 0 {

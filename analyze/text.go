@@ -3,6 +3,7 @@ package analyze
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/evtrace/evtrace/evtchn"
@@ -38,6 +39,9 @@ func (r *Report) WriteText(w io.Writer, opt TextOptions) error {
 	opt.defaults()
 	p := &page{width: opt.Width, c: clock{factor: 1, ticks: r.Trace.Unit == "ticks"}}
 	p.wrap("", r.headline())
+	if r.unnoticed() {
+		p.line("Unnoticed: the port is pending and unmasked, and no vcpu is going to look at it.")
+	}
 	p.line("")
 	full := min(opt.Full, len(r.Findings))
 	for i := range full {
@@ -54,8 +58,13 @@ func (r *Report) WriteText(w io.Writer, opt TextOptions) error {
 	}
 	p.line("")
 	p.line("Next")
-	for _, n := range r.next(opt.Name) {
-		p.line("  " + n)
+	next := r.next(opt.Name)
+	width := 0
+	for _, n := range next {
+		width = max(width, len(n[0]))
+	}
+	for _, n := range next {
+		p.line("  %-*s  %s", width, n[0], n[1])
 	}
 	_, err := io.WriteString(w, p.b.String())
 	return err
@@ -67,47 +76,78 @@ func (r *Report) headline() string {
 	var parts []string
 	add := func(n uint64, what string) {
 		if n > 0 {
-			parts = append(parts, count(n, what))
+			parts = append(parts, group(n)+" "+what)
 		}
 	}
+	of := fmt.Sprintf(" of %s", count(t.Episodes, "event"))
 	switch r.Verdict {
 	case VerdictClean:
-		return fmt.Sprintf("clean: nobody missed an event (%s, %s delivered).", count(t.Episodes, "event"), group(t.Delivered))
+		return fmt.Sprintf("clean: no event was missed (%s, %s delivered).", count(t.Episodes, "event"), group(t.Delivered))
 	case VerdictLost:
-		parts = append(parts, fmt.Sprintf("%s of %s lost", group(t.Lost), count(t.Episodes, "event")))
+		parts = append(parts, group(t.Lost)+of+" lost"+r.ports(KindLost))
 	case VerdictViolated:
-		parts = append(parts, "no event was lost, but an invariant is broken")
+		parts = append(parts, "no event was lost, but some were handled as they must not be")
 	case VerdictLate:
-		parts = append(parts, fmt.Sprintf("%s of %s noticed too late", group(t.Late), count(t.Episodes, "event")))
+		parts = append(parts, group(t.Late)+of+" noticed too late"+r.ports(KindLate))
 	default:
-		parts = append(parts, "undecided: the trace lacks what would tell")
+		parts = append(parts, "undecided, for what would tell is missing")
 	}
-	add(t.Duplicate, "duplicate delivery")
-	add(t.Concurrent, "concurrent delivery")
-	add(t.WrongVCPU, "delivery on a wrong vcpu")
-	if r.Verdict != VerdictLate && t.Late > 0 {
-		parts = append(parts, fmt.Sprintf("%s late", group(t.Late)))
+	add(t.Duplicate, "delivered twice")
+	add(t.Concurrent, "handled on two vcpus at once")
+	add(t.WrongVCPU, "handled on a wrong vcpu")
+	if r.Verdict != VerdictLate {
+		add(t.Late, "noticed too late")
 	}
-	if t.Unknown > 0 {
-		parts = append(parts, fmt.Sprintf("%s undecided", group(t.Unknown)))
-	}
-	return strings.ReplaceAll(string(r.Verdict)+": "+strings.Join(parts, ", ")+".", "deliverys", "deliveries")
+	add(t.Unknown, "undecided")
+	return string(r.Verdict) + ": " + strings.Join(parts, ", ") + "."
 }
 
-// next suggests what to do with the trace.
-func (r *Report) next(name string) []string {
+// ports names the ports of the findings of a kind, if they are few.
+func (r *Report) ports(k Kind) string {
+	var ports []evtchn.Port
+	for i := range r.Findings {
+		if f := &r.Findings[i]; f.Kind == k && !slices.Contains(ports, f.Port) {
+			ports = append(ports, f.Port)
+		}
+		if len(ports) > 4 {
+			return ""
+		}
+	}
+	if len(ports) == 0 {
+		return ""
+	}
+	slices.Sort(ports)
+	s := " (port "
+	if len(ports) > 1 {
+		s = " (ports "
+	}
+	for i, p := range ports {
+		if i > 0 {
+			s += ", "
+		}
+		s += fmt.Sprint(p)
+	}
+	return s + ")"
+}
+
+// unnoticed reports whether the report speaks of unnoticed ports, so that the word has to be explained.
+func (r *Report) unnoticed() bool {
+	return slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.UnnoticedSeq != 0 })
+}
+
+// next suggests what to do with the trace: commands, and what for.
+func (r *Report) next(name string) [][2]string {
 	if len(r.Findings) == 0 {
-		return []string{"evtrace info " + name + "                   what is in the trace"}
+		return [][2]string{{"evtrace info " + name, "what is in the trace"}}
 	}
-	f := &r.Findings[0]
-	seq := f.UnnoticedSeq
+	seq := r.Findings[0].UnnoticedSeq
 	if seq == 0 {
-		seq = f.NoticedSeq
+		seq = r.Findings[0].NoticedSeq
 	}
-	return []string{
-		fmt.Sprintf("evtrace tui %s                    step through it, from #%d on", name, seq),
-		fmt.Sprintf("evtrace replay --policy all %s    which fixes would have noticed it, and what they cost", name),
-		fmt.Sprintf("evtrace analyze --json %s         every finding, with its evidence", name),
+	return [][2]string{
+		{"evtrace tui " + name, fmt.Sprintf("step through it, from #%d on", seq)},
+		{"evtrace replay --policy all " + name, "which fixes would have noticed it, and what they cost"},
+		{"evtrace analyze --json " + name, "every finding, with its evidence"},
 	}
 }
 
