@@ -48,11 +48,13 @@ type checker struct {
 func Check(path string) (*Report, error) {
 	rep := &Report{}
 	c := &checker{rep: rep}
-	f, err := open(path, false)
+	f, err := open(path)
 	if errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrTruncated) {
-		// Where exactly? The tree of pages may tell.
+		// What else is wrong with the pages? With a damaged tree of pages bbolt must not be let near the file: that is all then.
 		_ = inspect(path, func(t *pageTree) error { c.pages(t); return nil })
-		c.add("meta", err)
+		if len(rep.Problems) == 0 {
+			c.add("meta", err)
+		}
 		return rep, nil
 	}
 	if err != nil {
@@ -63,9 +65,6 @@ func Check(path string) (*Report, error) {
 	rep.Events, rep.Complete = f.tip.events, f.meta.Complete
 	if err := inspect(path, func(t *pageTree) error { c.pages(t); return nil }); err != nil {
 		c.add("pages", err)
-	}
-	if len(rep.Problems) > 0 && c.unsafe() {
-		return rep, nil
 	}
 	c.keys()
 	ports := c.events()
@@ -80,11 +79,6 @@ func (c *checker) add(where string, err error) {
 	} else if n == maxProblems {
 		c.rep.Problems = append(c.rep.Problems, Problem{where, err, "and more"})
 	}
-}
-
-// unsafe reports whether the tree of pages is damaged, so that bbolt must not be asked to follow it.
-func (c *checker) unsafe() bool {
-	return inspect(c.f.path, (*pageTree).intact) != nil
 }
 
 func (c *checker) pages(t *pageTree) {

@@ -31,7 +31,7 @@ type File struct {
 // Open opens a trace, or the partial of a recording that was killed, for reading.
 // Errors are of the classes ErrNotTrace, ErrFormat, ErrCorrupt, ErrTruncated, ErrLocked, or come from the file system.
 func Open(path string) (*File, error) {
-	f, err := open(path, true)
+	f, err := open(path)
 	if err != nil {
 		return nil, inFile(path, err)
 	}
@@ -47,8 +47,8 @@ func inFile(path string, err error) error {
 	return fmt.Errorf("%s: %w", path, err)
 }
 
-// open does what Open does. It trusts the tree of pages if verify is false.
-func open(path string, verify bool) (*File, error) {
+// open does what Open does, but for naming the file in errors.
+func open(path string) (*File, error) {
 	st, err := os.Stat(path)
 	if errors.Is(err, os.ErrNotExist) {
 		if _, perr := os.Stat(path + PartialSuffix); perr == nil {
@@ -81,12 +81,7 @@ func open(path string, verify bool) (*File, error) {
 	case err != nil:
 		return nil, corrupt("%v", err)
 	}
-	err = inspect(path, func(t *pageTree) error {
-		if !verify {
-			return nil
-		}
-		return t.intact()
-	})
+	err = inspect(path, (*pageTree).intact)
 	if err == nil {
 		err = f.view(f.load)
 	}
