@@ -70,7 +70,7 @@ which events were lost, at which step they went unnoticed, and why.`,
 	)
 	root.AddCommand(
 		newRecord(a), newImport(a), newExport(a),
-		newAnalyze(a), newReplay(a), newInfo(a), newCheck(a),
+		newAnalyze(a), newReplay(a), newInfo(a), newCheck(a), newVerify(a),
 		newPolicies(a), newScenarios(a), newVersion(a), newCompletion(a),
 		newExitCodes(), newTraces(),
 	)

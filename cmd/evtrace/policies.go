@@ -18,6 +18,7 @@ type policyInfo struct {
 	Claim      string            `json:"claim"`
 	Why        string            `json:"why,omitempty"`
 	Choices    map[string]string `json:"choices"`
+	Procedures []procedureInfo   `json:"procedures,omitempty"` // only of policies that were asked for by name
 
 	policy evtchn.Policy
 }
@@ -52,7 +53,9 @@ A claim of safe means that no event is lost while no port moves to another vcpu;
 				if err != nil {
 					return err
 				}
-				list = append(list, infoOf(p))
+				in := infoOf(p)
+				in.Procedures = proceduresOf(p)
+				list = append(list, in)
 			}
 			if json {
 				return a.printJSON(list)
@@ -154,13 +157,17 @@ func (p *policyInfo) explain(b *strings.Builder) {
 			fmt.Fprintf(b, "    %-12s%s", c.who, lines[16:])
 		}
 	}
-	if same {
-		b.WriteString("  It is the baseline: every other policy is told by what it does differently. Its choices:\n\n")
-		for i, ax := range evtchn.Axes() {
-			lines := wrap(strings.Repeat(" ", 16), now[i].Name+": "+now[i].Doc, 100)
-			fmt.Fprintf(b, "    %-12s%s", ax.Name, lines[16:])
-		}
+	if !same {
+		b.WriteString("\n  Step by step, with a * where they differ:\n")
+		compareProcedures(b, p.Name, proceduresOf(base), p.Procedures)
+		return
 	}
+	b.WriteString("  It is the baseline: every other policy is told by what it does differently. Its choices:\n\n")
+	for i, ax := range evtchn.Axes() {
+		lines := wrap(strings.Repeat(" ", 16), now[i].Name+": "+now[i].Doc, 100)
+		fmt.Fprintf(b, "    %-12s%s", ax.Name, lines[16:])
+	}
+	listProcedures(b, p.Procedures)
 }
 
 // completePolicies completes names of policies on the command line.

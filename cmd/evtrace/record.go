@@ -152,13 +152,13 @@ func (a *app) sayRecorded(s *recordSummary) {
 		a.say("the recording was interrupted: %s is marked incomplete", s.File)
 		return
 	}
-	a.say("verdict: %s%s", s.Verdict, expectation(s))
+	a.say("verdict: %s%s", s.Verdict, asExpected(s))
 	if s.Verdict != analyze.VerdictClean && s.File != "stdout" {
 		a.say(`"evtrace analyze %s" says why`, s.File)
 	}
 }
 
-func expectation(s *recordSummary) string {
+func asExpected(s *recordSummary) string {
 	switch {
 	case s.Expected == "":
 		return ""

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -12,35 +11,6 @@ import (
 	"github.com/evtrace/evtrace/evtchn"
 	"github.com/evtrace/evtrace/replay"
 )
-
-// replayReport is what replay says, in text and in JSON.
-type replayReport struct {
-	Trace          analyze.TraceInfo `json:"trace"`
-	RecordedPolicy string            `json:"recorded_policy"`
-	Identical      bool              `json:"identical"` // the recorded policy reproduces the trace, event for event
-	Compared       uint64            `json:"compared"`  // events that agree
-	Divergence     string            `json:"divergence,omitempty"`
-	Policies       []policyResult    `json:"policies"`
-}
-
-// policyResult is what became of the trace under one policy.
-type policyResult struct {
-	Policy            string          `json:"policy"`
-	Claim             string          `json:"claim"`
-	Verdict           analyze.Verdict `json:"verdict"`
-	Lost              uint64          `json:"lost"`
-	Late              uint64          `json:"late"`
-	Duplicate         uint64          `json:"duplicate"`
-	Concurrent        uint64          `json:"concurrent"`
-	WrongVCPU         uint64          `json:"wrong_vcpu"`
-	Delivered         uint64          `json:"delivered"`
-	MaxDelay          int64           `json:"max_delay"`
-	P50               int64           `json:"p50"`
-	P99               int64           `json:"p99"`
-	FirstDepartureSeq evtchn.Seq      `json:"first_departure_seq"` // 0: none
-	Predicted         bool            `json:"predicted"`
-	Costs             analyze.Costs   `json:"costs"`
-}
 
 func newReplay(a *app) *cobra.Command {
 	var (
@@ -77,17 +47,17 @@ the recorded policy does not reproduce the trace.`,
 			defer t.Close()
 			r, err := a.replay(cmd.Context(), t, list)
 			if err != nil {
-				return nameTrace(t, err)
+				return err
 			}
 			if json {
 				err = a.printJSON(r)
-			} else {
-				err = r.writeText(a.out, args[0])
+			} else if err = onStdout(r.WriteText(a.out)); err == nil && len(list) == 0 && r.Identical {
+				err = a.print("\nNext\n  evtrace replay --policy all " + args[0] + "    what would have become of it under other policies\n")
 			}
 			if err != nil {
 				return err
 			}
-			return exitCode(r.exitCode())
+			return exitCode(r.ExitCode())
 		},
 	}
 	fl := c.Flags()
@@ -95,14 +65,6 @@ the recorded policy does not reproduce the trace.`,
 	fl.BoolVar(&json, "json", false, "as JSON")
 	_ = c.RegisterFlagCompletionFunc("policy", completePolicies)
 	return c
-}
-
-// nameTrace puts the trace's name before an error that does not say which trace it is about.
-func nameTrace(t *trace, err error) error {
-	if err == nil || interrupted(err) || strings.Contains(err.Error(), t.name) {
-		return err
-	}
-	return fmt.Errorf("%s: %w", t.name, err)
 }
 
 // parsePolicies reads the values of --policy. Each policy is there once.
@@ -148,129 +110,24 @@ func splitPolicies(spec string) []string {
 }
 
 // replay runs a trace under its own policy, and under others.
-func (a *app) replay(ctx context.Context, t *trace, list []evtchn.Policy) (*replayReport, error) {
-	own, err := replay.Policy(t)
-	if err != nil {
-		return nil, unreadable(err)
-	}
-	meta := t.Meta()
-	runs := uint64(len(list))
-	if !contains(list, own) {
-		runs++
+func (a *app) replay(ctx context.Context, t *trace, list []evtchn.Policy) (*analyze.PolicyReport, error) {
+	if _, err := replay.Policy(t); err != nil {
+		return nil, unreadable(fmt.Errorf("%s: the recorded policy: %w", t.name, err))
 	}
 	p := a.newProgress("replaying", "events", false)
 	defer p.done()
-	done := uint64(0)
-	opt := replay.Options{Progress: func(n uint64, _ evtchn.Time) { p.at(done*meta.Events+n, part(done*meta.Events+n, runs*meta.Events)) }}
-	r := &replayReport{RecordedPolicy: own.String(), Policies: []policyResult{}}
-	run := func(policy evtchn.Policy) (*analyze.Report, *replay.Outcome, error) {
-		m := meta
-		m.Policy = policy.String()
-		an, err := analyze.NewAnalyzer(m, analyze.Options{MaxFindings: 1})
-		if err != nil {
-			return nil, nil, err
+	var before, last uint64 // events of the policies that are done, and of the one under way
+	total := t.Meta().Events * uint64(len(list)+1)
+	opt := replay.Options{Progress: func(n uint64, _ evtchn.Time) {
+		if n < last {
+			before += last
 		}
-		out, err := replay.Run(ctx, t, policy, an, opt)
-		if err != nil {
-			return nil, nil, err
-		}
-		done++
-		if policy == own {
-			r.compare(out)
-		}
-		return an.Finish(), out, nil
+		last = n
+		p.at(before+n, part(before+n, total))
+	}}
+	r, err := analyze.Policies(ctx, t, list, true, analyze.Options{MaxFindings: 1}, opt)
+	if err != nil && !interrupted(err) && !strings.Contains(err.Error(), t.name) {
+		err = fmt.Errorf("%s: %w", t.name, err)
 	}
-	if !contains(list, own) {
-		report, _, err := run(own)
-		if err != nil {
-			return nil, err
-		}
-		r.Trace = report.Trace
-	}
-	for _, policy := range list {
-		report, out, err := run(policy)
-		if err != nil {
-			return nil, err
-		}
-		if policy == own {
-			r.Trace = report.Trace
-		}
-		r.Policies = append(r.Policies, resultOf(policy, report, out))
-	}
-	return r, nil
-}
-
-func contains(list []evtchn.Policy, p evtchn.Policy) bool {
-	for _, q := range list {
-		if p == q {
-			return true
-		}
-	}
-	return false
-}
-
-// compare notes whether the recorded policy has reproduced the trace.
-func (r *replayReport) compare(out *replay.Outcome) {
-	r.Identical = out.Departure == 0
-	r.Compared = out.Events
-	if !r.Identical {
-		r.Compared = uint64(out.Departure) - 1
-		r.Divergence = (&replay.Divergence{Seq: out.Departure, Recorded: out.Departed, Replayed: out.Instead}).Error()
-	}
-}
-
-func resultOf(p evtchn.Policy, r *analyze.Report, out *replay.Outcome) policyResult {
-	t := &r.Totals
-	return policyResult{Policy: p.String(), Claim: infoOf(p).Claim, Verdict: r.Verdict, Lost: t.Lost, Late: t.Late, Duplicate: t.Duplicate,
-		Concurrent: t.Concurrent, WrongVCPU: t.WrongVCPU, Delivered: t.Delivered, MaxDelay: r.MaxDelay(), P50: r.Latency.P50, P99: r.Latency.P99,
-		FirstDepartureSeq: out.Departure, Costs: r.Costs}
-}
-
-// exitCode is 15 if the trace was not reproduced, else that of the worst verdict.
-func (r *replayReport) exitCode() int {
-	if !r.Identical {
-		return codeDiverged
-	}
-	rank := []analyze.Verdict{analyze.VerdictClean, analyze.VerdictUnknown, analyze.VerdictLate, analyze.VerdictViolated, analyze.VerdictLost}
-	for i := len(rank) - 1; i > 0; i-- {
-		for _, p := range r.Policies {
-			if p.Verdict == rank[i] {
-				return p.Verdict.ExitCode()
-			}
-		}
-	}
-	return codeClean
-}
-
-func (r *replayReport) writeText(w io.Writer, name string) error {
-	var b strings.Builder
-	if r.Identical {
-		fmt.Fprintf(&b, "identical: policy %s reproduces all %s of the trace.\n", r.RecordedPolicy, plural(r.Compared, "event"))
-	} else {
-		fmt.Fprintf(&b, "diverged: policy %s does not reproduce the trace.\n", r.RecordedPolicy)
-		b.WriteString(wrap("  ", r.Divergence, 100))
-	}
-	if len(r.Policies) > 0 {
-		b.WriteString("\n")
-		r.table(&b)
-	} else if r.Identical {
-		fmt.Fprintf(&b, "\nNext\n  evtrace replay %s --policy all    what would have become of it under other policies\n", name)
-	}
-	_, err := io.WriteString(w, b.String())
-	return onStdout(err)
-}
-
-// table lists the policies, one on a line.
-func (r *replayReport) table(b *strings.Builder) {
-	fmt.Fprintf(b, "%-25s %-8s %5s %5s %10s %9s %10s %6s %7s %7s\n", "policy", "verdict", "lost", "late", "slowest", "delivered", "hypercalls", "IPIs",
-		"upcalls", "departs")
-	for i := range r.Policies {
-		p := &r.Policies[i]
-		departs := "-"
-		if p.FirstDepartureSeq > 0 {
-			departs = fmt.Sprintf("#%d", p.FirstDepartureSeq)
-		}
-		fmt.Fprintf(b, "%-25s %-8s %5d %5d %10s %9d %10d %6d %7d %7s\n", p.Policy, p.Verdict, p.Lost, p.Late, durationText(p.MaxDelay, r.Trace.Unit), p.Delivered,
-			p.Costs.Hypercalls, p.Costs.IPIs, p.Costs.Upcalls, departs)
-	}
+	return r, err
 }
