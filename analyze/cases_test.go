@@ -54,6 +54,36 @@ func TestCases(t *testing.T) {
 			why: "A send by domain 1 (#101) set port 65 pending at 0.002 ms (#103).",
 		},
 		{
+			name: "unmasked on the wrong vcpu, which the port is then moved to before it has looked",
+			trace: boot + `
+101 1000 v3 task:1 umask.write value=1 = 0
+103 1030 v3 xen pend.tas p65 = 0
+104 1040 v3 xen mask.read p65 = 1
+106 1060 v3 task:1 mask.clear p65 = 1
+107 1070 v3 task:1 pend.read p65 = 1
+108 1080 v3 task:1 sel.tas p65 target=v3 word=w1 = 0
+109 1090 v3 task:1 up.write p65 target=v3 value=1 = 0
+110 1100 v3 task:1 mask.tas p65 = 0
+111 1110 v3 xen port.vcpu p65 target=v3
+112 1120 v3 task:1 accept.clear p65 target=v0
+113 1130 v3 task:1 accept.set p65 target=v3
+114 1140 v3 task:1 owner.write p65 target=v3
+115 1150 v3 task:1 mask.clear p65 = 1
+116 1160 v3 task:1 pend.read p65 = 1
+117 1170 v3 task:1 sel.tas p65 target=v3 word=w1 = 1
+118 1180 v3 task:1 umask.write value=0 = 1
+119 1190 v3 upcall up.write target=v3 value=0 = 0
+120 1200 v3 upcall sel.xchg unknown=0x0 = 0x2
+121 1210 v3 upcall word.read word=w1 foreign=0x0 unknown=0x0 = 0x2
+122 1220 v3 upcall deliver p65
+123 1230 v3 upcall mask.tas p65 = 0
+124 1240 v3 upcall pend.clear p65 = 1
+125 1250 v3 upcall handled p65
+`,
+			verdict: VerdictLate, kind: KindLate, cause: CauseMaskedElsewhere, seq: 108, vcpu: 3,
+			why: "The port was masked again (#110) before vcpu 3 had looked, which would have left it: it is not its own.\nIt was noticed 160 ns later, because it was signalled again, to vcpu 3 (#117): that vcpu picked it up at 0.001 ms (#122).",
+		},
+		{
 			name: "the sender read the vcpu before the port was bound to another (R7)",
 			trace: boot + exposed65 + `
 100 2000 - foreign:0 send p65 dom=1 input
