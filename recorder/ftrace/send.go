@@ -70,7 +70,21 @@ func (in *infer) sendIPI(pos int64, r *record, p evtchn.Port) {
 // arrive gives out set_pending for a port, on behalf of the record's vcpu.
 func (in *infer) arrive(p evtchn.Port) {
 	old, v := in.st.Pending(p), in.notify(p)
-	in.ports[p].pendEpoch = in.epoch
+	pk := &in.ports[p]
+	if v < 0 || pk.ownerEpoch != in.epoch {
+		d := in.deliverer(p)
+		if d < 0 && v < 0 {
+			return // nobody can say what became of it
+		}
+		if d >= 0 {
+			if d != v {
+				in.xen(evtchn.KindPortVCPU, p, 0, vnum(d))
+				in.xen(evtchn.KindOwnerWrite, p, 0, vnum(d))
+			}
+			v, pk.ownerEpoch = d, in.epoch
+		}
+	}
+	pk.pendEpoch = in.epoch
 	in.xen(evtchn.KindNotifyRead, p, vnum(v), uint64(in.st.PortAt(p).Status))
 	in.xen(evtchn.KindPendTAS, p, uint64(old))
 	if old == evtchn.One {
@@ -78,10 +92,27 @@ func (in *infer) arrive(p evtchn.Port) {
 	}
 	masked := in.st.Masked(p)
 	in.xen(evtchn.KindMaskRead, p, uint64(masked))
-	if masked == evtchn.One || v < 0 {
+	if masked == evtchn.One {
 		return
 	}
 	in.signal(p, v)
+}
+
+// deliverer gives the vcpu that delivers the port next, if that is in the window and the port is not bound to another before: its own.
+func (in *infer) deliverer(p evtchn.Port) evtchn.VCPU {
+	for n := in.w.head + 1; n < in.w.tail; n++ {
+		r := in.w.at(n)
+		if r.have&fPort == 0 || evtchn.Port(r.a) != p {
+			continue
+		}
+		switch {
+		case r.id == prBindCPU || r.id == prHCBindVCPU || r.id == prHCClose || r.id == prBindEvtchn:
+			return evtchn.NoVCPU
+		case r.id == prDeliver || r.id == prClear && r.fl&rfHardIRQ != 0:
+			return evtchn.VCPU(r.cpu)
+		}
+	}
+	return evtchn.NoVCPU
 }
 
 // signal gives out the setting of SEL and UP by the hypervisor; the return that follows stands for the kick.

@@ -202,7 +202,7 @@ func (in *infer) found(pos int64, p evtchn.Port) (pend evtchn.Bit, where place) 
 		}
 		if pend == evtchn.One {
 			in.counts.outcome++
-			if firm && !in.byItself(pos, p) {
+			if firm && (in.epoch == 0 || in.next(pos, p) == delivered) && !in.byItself(pos, p) {
 				return evtchn.One, away // its upcall was missed, and it was rescued
 			}
 		}
@@ -230,7 +230,7 @@ func (in *infer) found(pos int64, p evtchn.Port) (pend evtchn.Bit, where place) 
 		return evtchn.Zero, away
 	}
 	switch {
-	case doubt:
+	case doubt, pk.pendEpoch != in.epoch:
 		return pend, nowhere
 	case pend == evtchn.One && (!firm || in.next(pos, p) == sent) && in.byItself(pos, p):
 		// Under way, or coalesced with an event that had been cleared by then: a clock that stands still hides that order.

@@ -137,6 +137,7 @@ func (in *infer) early(pos int64) {
 // invisible gives out a send from outside the domain to a port that the record's vcpu is about to deliver.
 func (in *infer) invisible(p evtchn.Port) {
 	in.counts.invisible++
+	in.own(p, in.w.head)
 	in.raise(p)
 	in.elsewhere(evtchn.KindPendTAS, p, uint64(in.st.Pending(p)), 0, 0)
 	in.elsewhere(evtchn.KindMaskRead, p, 0, 0, 0)
@@ -256,14 +257,21 @@ func (in *infer) prepare(pos int64, p evtchn.Port, c *cpuKnow) {
 			in.infer(evtchn.KindMaskRead, p, 0)
 		}
 	}
-	ps = in.st.PortAt(p)
-	if ps.Owner != in.v && (ps.Owner < 0 || pk.bound < c.scan) {
+	in.own(p, c.scan)
+	pk.pendEpoch = in.epoch
+}
+
+// own learns from a delivery that the port is the record's vcpu's: a scan passes over others. A bind that came after the place where
+// the scan began does not count.
+func (in *infer) own(p evtchn.Port, scan int64) {
+	pk, ps := &in.ports[p], in.st.PortAt(p)
+	if ps.Owner != in.v && (ps.Owner < 0 || pk.bound < scan) {
 		in.infer(evtchn.KindOwnerWrite, p, 0, vnum(in.v))
 	}
-	if ps.Notify < 0 {
-		in.infer(evtchn.KindPortVCPU, p, 0, vnum(in.v))
+	if ps.Notify < 0 || ps.Notify != in.v && pk.ownerEpoch != in.epoch && pk.bound < scan {
+		in.xen(evtchn.KindPortVCPU, p, 0, vnum(in.v))
 	}
-	pk.ownerEpoch, pk.pendEpoch = in.epoch, in.epoch
+	pk.ownerEpoch = in.epoch
 }
 
 // clear is the acknowledgement.
