@@ -94,7 +94,8 @@ func inUnits(d time.Duration, t *trace) (evtchn.Time, error) {
 func (a *app) analyze(ctx context.Context, t *trace, opt analyze.Options) (*analyze.Report, error) {
 	p := a.newProgress("judging", "events", false)
 	defer p.done()
-	return analyze.Run(t.Meta(), &watched{ctx: ctx, src: t.Events(1), p: p, total: t.Meta().Events}, opt)
+	r, err := analyze.Run(t.Meta(), &watched{ctx: ctx, src: t.Events(1), p: p, total: t.Meta().Events}, opt)
+	return r, unreadable(about(t.name, err)) // the options are right: what is wrong is the trace
 }
 
 // watched is a source that shows progress and ends when a signal comes.

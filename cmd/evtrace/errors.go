@@ -64,7 +64,19 @@ func unreadable(err error) error {
 	if err == nil || errors.As(err, &f) || errors.Is(err, context.Canceled) {
 		return err
 	}
+	var pe *fs.PathError
+	if errors.As(err, &pe) && pe.Error() == err.Error() {
+		err = &renamed{fmt.Sprintf("%s: %v", pe.Path, pe.Err), err}
+	}
 	return &failure{codeUnreadable, err, inputHint(err)}
+}
+
+// about puts the name of the trace before an error that does not have it.
+func about(name string, err error) error {
+	if err == nil || interrupted(err) || strings.Contains(err.Error(), name) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", name, err)
 }
 
 func inputHint(err error) string {
@@ -108,7 +120,7 @@ func codeOf(err error) int {
 		return codeInterrupted
 	case errors.As(err, &f):
 		return f.code
-	case errors.Is(err, evtchn.ErrPolicy), errors.Is(err, system.ErrScenario), errors.Is(err, evtchn.ErrConfig):
+	case errors.Is(err, evtchn.ErrPolicy), errors.Is(err, system.ErrScenario):
 		return codeUsage
 	case errors.Is(err, replay.ErrDivergence):
 		return codeDiverged

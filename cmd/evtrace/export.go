@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"github.com/spf13/cobra"
 
@@ -62,6 +63,9 @@ func (a *app) exportText(ctx context.Context, t *trace, out string, force bool) 
 	w := text.NewWriter(o, meta)
 	opt := recorder.Options{Progress: func(n uint64, _ evtchn.Time) { p.at(n, part(n, total)) }}
 	if _, err := recorder.Run(ctx, t.Events(1), opt, sinkFunc(func(ev *evtchn.Event) error { return o.fail(w.Add(ev)) })); err != nil {
+		if errors.Is(err, recorder.ErrOrder) {
+			err = unreadable(about(t.name, err))
+		}
 		return err
 	}
 	if err := w.Close(); err != nil {

@@ -167,7 +167,7 @@ func (a *app) fill(ctx context.Context, t *trace, src evtchn.Source, meta evtchn
 	if err != nil {
 		w.Abort()
 		if errors.Is(err, recorder.ErrOrder) {
-			err = unreadable(fmt.Errorf("%s: %w", t.name, err))
+			err = unreadable(about(t.name, err))
 		}
 		return nil, t.named(err)
 	}

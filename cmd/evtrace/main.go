@@ -1,6 +1,6 @@
 // Command evtrace records, replays and judges traces of Xen event channels, and says which events nobody noticed, and why.
 //
-// "evtrace help" lists the verbs, and "evtrace help exit-codes" says how a script learns the
+// "evtrace demo" shows it at work, "evtrace help" lists the verbs, and "evtrace help exit-codes" says how a script learns the
 // verdict. Each verb is in the file of its name.
 package main
 
@@ -15,7 +15,10 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+func main() {
+	signal.Ignore(syscall.SIGPIPE) // writing fails instead, so that temporary files are removed
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
 
 // app is what a verb works with.
 type app struct {
@@ -46,7 +49,9 @@ func newRoot(a *app) *cobra.Command {
 		Use:   "evtrace",
 		Short: "record, replay and judge traces of Xen event channels",
 		Long: `evtrace records every step of a system's event channels, replays the recording under other fix policies, and says
-which events were lost, at which step they went unnoticed, and why.`,
+which events were lost, at which step they went unnoticed, and why.
+
+To see what it is about, run "evtrace demo".`,
 		Args:              cobra.ArbitraryArgs, // so that an unknown verb gets here
 		SilenceErrors:     true,
 		SilenceUsage:      true,
@@ -71,7 +76,7 @@ which events were lost, at which step they went unnoticed, and why.`,
 	root.AddCommand(
 		newRecord(a), newImport(a), newExport(a),
 		newAnalyze(a), newReplay(a), newInfo(a), newCheck(a), newVerify(a),
-		newPolicies(a), newScenarios(a), newVersion(a), newCompletion(a),
+		newDemo(a), newPolicies(a), newScenarios(a), newVersion(a), newCompletion(a),
 		newExitCodes(), newTraces(),
 	)
 	root.SetHelpCommandGroupID(groupKnow)
@@ -90,7 +95,7 @@ func (a *app) finish(err error) int {
 	if err == nil {
 		return codeClean
 	}
-	if errors.Is(err, syscall.EPIPE) {
+	if errors.Is(err, syscall.EPIPE) || errors.Is(err, io.ErrClosedPipe) {
 		return codePipe // whoever read our output has seen enough
 	}
 	var quiet exitWith

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -124,7 +125,7 @@ func (a *app) record(cmd *cobra.Command, f *recordFlags) error {
 	}
 	rec := &recording{app: a, src: src, meta: src.Meta(), out: f.out, force: f.force, quiet: f.quiet, until: sc.Duration}
 	rec.meta.Tool = "evtrace " + version
-	sum, err := rec.run(cmd)
+	sum, err := rec.run(cmd.Context())
 	if err != nil && !interrupted(err) || sum == nil {
 		return err
 	}
@@ -180,7 +181,7 @@ type recording struct {
 }
 
 // run records. When a signal ends it, the error is context.Canceled, and what there is was kept.
-func (r *recording) run(cmd *cobra.Command) (*recordSummary, error) {
+func (r *recording) run(ctx context.Context) (*recordSummary, error) {
 	meta := r.meta
 	meta.Complete = true // as far as the analysis is concerned: an interruption says otherwise
 	an, err := analyze.NewAnalyzer(meta, analyze.Options{})
@@ -191,13 +192,13 @@ func (r *recording) run(cmd *cobra.Command) (*recordSummary, error) {
 	defer p.done()
 	opt := recorder.Options{Progress: func(n uint64, at evtchn.Time) { p.at(n, part(int64(at), int64(r.until))) }}
 	if r.out == "-" {
-		return r.toText(cmd, meta, an, opt)
+		return r.toText(ctx, meta, an, opt)
 	}
 	w, err := createStore(r.out, r.meta, r.force)
 	if err != nil {
 		return nil, err
 	}
-	res, runErr := recorder.Run(cmd.Context(), r.src, opt, &storeSink{w, r.out}, an)
+	res, runErr := recorder.Run(ctx, r.src, opt, &storeSink{w, r.out}, an)
 	if runErr != nil && !interrupted(runErr) {
 		w.Abort()
 		return nil, runErr
@@ -218,9 +219,9 @@ func (r *recording) run(cmd *cobra.Command) (*recordSummary, error) {
 }
 
 // toText records to stdout.
-func (r *recording) toText(cmd *cobra.Command, meta evtchn.Meta, an *analyze.Analyzer, opt recorder.Options) (*recordSummary, error) {
+func (r *recording) toText(ctx context.Context, meta evtchn.Meta, an *analyze.Analyzer, opt recorder.Options) (*recordSummary, error) {
 	w := text.NewWriter(r.app.out, meta)
-	res, err := recorder.Run(cmd.Context(), r.src, opt, sinkFunc(func(ev *evtchn.Event) error { return onStdout(w.Add(ev)) }), an)
+	res, err := recorder.Run(ctx, r.src, opt, sinkFunc(func(ev *evtchn.Event) error { return onStdout(w.Add(ev)) }), an)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -9,6 +10,7 @@ import (
 
 	"github.com/evtrace/evtrace/analyze"
 	"github.com/evtrace/evtrace/evtchn"
+	"github.com/evtrace/evtrace/evtchn/system"
 	"github.com/evtrace/evtrace/replay"
 )
 
@@ -126,8 +128,8 @@ func (a *app) replay(ctx context.Context, t *trace, list []evtchn.Policy) (*anal
 		p.at(before+n, part(before+n, total))
 	}}
 	r, err := analyze.Policies(ctx, t, list, true, analyze.Options{MaxFindings: 1}, opt)
-	if err != nil && !interrupted(err) && !strings.Contains(err.Error(), t.name) {
-		err = fmt.Errorf("%s: %w", t.name, err)
+	if errors.Is(err, system.ErrScenario) || errors.Is(err, evtchn.ErrConfig) || errors.Is(err, analyze.ErrOrder) {
+		err = unreadable(about(t.name, err)) // the scenario is the trace's own
 	}
-	return r, err
+	return r, about(t.name, err)
 }
