@@ -59,6 +59,10 @@ type Analyzer struct {
 	kept        [len(kinds)]int
 	findings    []Finding
 	endRecorded bool
+	gapInside   bool // records were lost after the first that was kept
+	sweeps      bool // the policy's tick looks at every word
+	requests    Requests
+	domains     []*requestTrack
 }
 
 // NewAnalyzer gives an analyzer for a trace with that meta. Errors are those of evtchn.NewState, or about the options.
@@ -74,6 +78,7 @@ func NewAnalyzer(meta evtchn.Meta, opt Options) (*Analyzer, error) {
 	if p, err := evtchn.ParsePolicy(meta.Policy); err == nil && !s.Observed {
 		a.anyVCPU = p.Upcall == evtchn.UpcallAny || p.Upcall == evtchn.UpcallResend
 		a.deferring = p.Ack == evtchn.Ack2021
+		a.sweeps = p.Tick == evtchn.TickSweep
 	}
 	return a, nil
 }
@@ -127,6 +132,10 @@ func (a *Analyzer) Add(ev *evtchn.Event) error {
 		a.v[ev.VCPU].task = ev.Ctx
 	}
 	a.note(ev, target)
+	switch ev.Kind {
+	case evtchn.KindIOReq, evtchn.KindSend, evtchn.KindPortBind:
+		a.noteRequest(ev)
+	}
 	for _, p := range s.Changed() {
 		a.settled(p, ev)
 	}
@@ -209,6 +218,9 @@ func (a *Analyzer) note(ev *evtchn.Event, target evtchn.VCPU) {
 	case evtchn.KindWordRead, evtchn.KindSweepRead:
 		if vt != nil {
 			vt.look = a.step(ev, target)
+			if ev.Kind == evtchn.KindSweepRead {
+				vt.swept = vt.look
+			}
 			a.noteLook(ev)
 		}
 	case evtchn.KindUpcallExit:
@@ -221,6 +233,7 @@ func (a *Analyzer) note(ev *evtchn.Event, target evtchn.VCPU) {
 		}
 	case evtchn.KindGap:
 		a.gaps++
+		a.gapInside = a.gapInside || a.events > a.gaps
 		if target >= 0 {
 			a.v[target].gap = a.step(ev, target)
 			a.v[target].gap.arg = ev.Args[1]

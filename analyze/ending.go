@@ -65,6 +65,7 @@ type ending struct {
 	young    bool
 	again    bool
 	inFlight bool
+	tickDue  bool // the owner's next tick will find it
 	unsure   bool
 	noOwner  bool
 }

@@ -44,6 +44,7 @@ const (
 	CauseSlow            Cause = "slow-vcpu"                      // it was noticed all the time, and took longer than the bound
 	CauseRepeated        Cause = "picked-again"                   // a vcpu picked a port whose event had been picked
 	CauseNotAccepted     Cause = "picked-by-non-owner"            // a vcpu picked a port that it does not accept
+	CauseUnbound         Cause = "dropped-while-unbound"          // the send came before the channel was bound, and the bind raised nothing
 	CauseUnknown         Cause = "unknown"
 )
 
@@ -73,6 +74,8 @@ func (c Cause) text() string {
 		return "PEND was still set from before, so that sends stop there"
 	case CauseActiveElsewhere:
 		return "the vcpu that picked it stood back for a handler on another vcpu"
+	case CauseUnbound:
+		return "the send came before the channel was bound, and the bind raised nothing"
 	case CauseSlow:
 		return "it was signalled as it should be, and took longer than the bound"
 	case CauseRepeated:

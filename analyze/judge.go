@@ -313,6 +313,7 @@ func (a *Analyzer) Finish() *Report {
 		}
 	}
 	a.now = max(a.now, a.meta.Duration)
+	a.finishRequests()
 	for i, t := range a.ports {
 		if t != nil {
 			a.finishPort(evtchn.Port(i), t)
@@ -337,6 +338,8 @@ func (a *Analyzer) finishPort(p evtchn.Port, t *portTrack) {
 		a.closeDrop(t)
 	}
 	switch {
+	case t.draft != nil && s.Unnoticed(p) && a.tickDue(p, t):
+		a.emit(t, t.draft, &ending{kind: KindLate, tickDue: true})
 	case t.draft != nil && s.Unnoticed(p):
 		e := ending{kind: KindLost}
 		// A capture ends somewhere. What is not older than its slowest normal delivery may still have been on its way.
@@ -353,4 +356,15 @@ func (a *Analyzer) finishPort(p evtchn.Port, t *portTrack) {
 		a.totals.InFlight++
 	}
 	t.draft = nil
+}
+
+// tickDue reports whether the owner's tick sweeps all words and has not come since the port went unnoticed: the next will find
+// it.
+func (a *Analyzer) tickDue(p evtchn.Port, t *portTrack) bool {
+	o := a.state.PortAt(p).Owner
+	if !a.sweeps || o < 0 || int(o) >= len(a.v) {
+		return false
+	}
+	last := a.v[o].swept
+	return last.ok() && last.seq < t.draft.unnoticed.seq
 }

@@ -51,13 +51,6 @@ type PolicyResult struct {
 	Costs          Costs      `json:"costs"`
 }
 
-// Requests says what became of the I/O requests of the domains that the traced one serves.
-type Requests struct {
-	Made   uint64 `json:"made"`
-	Served uint64 `json:"served"`
-	Hung   uint64 `json:"hung"` // not answered at the end of the trace
-}
-
 // ExitCode is that of the worst verdict among the policies; 15 if the recorded policy was verified and diverged.
 func (r *PolicyReport) ExitCode() int {
 	if r.Divergence != nil {
@@ -143,8 +136,7 @@ func judgePolicy(ctx context.Context, tr replay.Trace, meta evtchn.Meta, p evtch
 	if err != nil {
 		return nil, TraceInfo{}, nil, err
 	}
-	sink := &requestCount{next: a}
-	out, err := replay.Run(ctx, tr, p, sink, ropt)
+	out, err := replay.Run(ctx, tr, p, a, ropt)
 	if err != nil {
 		return nil, TraceInfo{}, nil, err
 	}
@@ -152,7 +144,7 @@ func judgePolicy(ctx context.Context, tr replay.Trace, meta evtchn.Meta, p evtch
 	res := &PolicyResult{Policy: p.String(), Verdict: rep.Verdict, Events: out.Events, Lost: rep.Totals.Lost, Late: rep.Totals.Late,
 		Duplicate: rep.Totals.Duplicate, Concurrent: rep.Totals.Concurrent, WrongVCPU: rep.Totals.WrongVCPU, Unknown: rep.Totals.Unknown,
 		Delivered: rep.Totals.Delivered, MaxDelay: rep.Latency.Max, P50: rep.Latency.P50, P99: rep.Latency.P99,
-		FirstDeparture: out.Departure, Requests: sink.requests, Costs: rep.Costs}
+		FirstDeparture: out.Departure, Requests: rep.Requests, Costs: rep.Costs}
 	if out.Departure != 0 {
 		res.Departed, res.Instead = describe(out.Departed), describe(out.Instead)
 	}
@@ -162,26 +154,6 @@ func judgePolicy(ctx context.Context, tr replay.Trace, meta evtchn.Meta, p evtch
 	info := rep.Trace
 	info.Complete = meta.Complete
 	return res, info, out, nil
-}
-
-// requestCount follows the I/O requests on their way to the analyser.
-type requestCount struct {
-	next     evtchn.Sink
-	requests Requests
-}
-
-func (c *requestCount) Add(ev *evtchn.Event) error {
-	if ev.Kind == evtchn.KindIOReq {
-		switch evtchn.IOReqState(ev.Args[1]) {
-		case evtchn.IOReqReady:
-			c.requests.Made++
-			c.requests.Hung++
-		case evtchn.IOReqRespReady:
-			c.requests.Served++
-			c.requests.Hung--
-		}
-	}
-	return c.next.Add(ev)
 }
 
 // WriteText writes the comparison as a table of at most 100 columns.
@@ -205,12 +177,15 @@ func (r *PolicyReport) WriteText(w io.Writer) error {
 	fmt.Fprintln(tw, "policy\tverdict\tlost\tlate\tother\tmax delay\tserved\thung\thypercalls\tIPIs\tspurious\tdeparts at\t")
 	for i := range r.Policies {
 		p := &r.Policies[i]
-		at := "-"
+		at, delay := "-", c.duration(p.MaxDelay)
+		if p.Lost > 0 {
+			delay = "never"
+		}
 		if p.FirstDeparture != 0 {
 			at = fmt.Sprintf("#%d", p.FirstDeparture)
 		}
 		fmt.Fprintf(tw, "%s\t%s\t%d\t%d\t%d\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t\n", p.Policy, p.Verdict, p.Lost, p.Late,
-			p.Duplicate+p.Concurrent+p.WrongVCPU+p.Unknown, c.duration(p.MaxDelay), p.Requests.Served, p.Requests.Hung, p.Costs.Hypercalls,
+			p.Duplicate+p.Concurrent+p.WrongVCPU+p.Unknown, delay, p.Requests.Served, p.Requests.Hung, p.Costs.Hypercalls,
 			p.Costs.IPIs, p.Costs.SpuriousUpcalls, at)
 	}
 	if err := tw.Flush(); err != nil {

@@ -19,6 +19,7 @@ type Report struct {
 	Latency  Latency           `json:"latency"`
 	Counts   map[string]uint64 `json:"counts"` // events by kind
 	Costs    Costs             `json:"costs"`
+	Requests Requests          `json:"requests"`
 	Missing  []string          `json:"missing"` // what the trace lacks that an answer may need
 }
 
@@ -145,7 +146,11 @@ func (a *Analyzer) report() *Report {
 		Findings: a.findings,
 		Totals:   a.totals,
 		Costs:    a.costs,
+		Requests: a.requests,
 		Counts:   make(map[string]uint64),
+	}
+	if r.Verdict == VerdictClean && (a.gapInside || m.ABI == "fifo") {
+		r.Verdict = VerdictUnknown
 	}
 	if r.Findings == nil {
 		r.Findings = []Finding{}
@@ -194,6 +199,9 @@ func (a *Analyzer) missing() []string {
 	list := append([]string{}, m.Notes...)
 	if !m.Complete && !a.endRecorded {
 		list = append(list, "The recording was not closed: what came after its last event is not known.")
+	}
+	if m.ABI == "fifo" {
+		list = append(list, "The trace is of the FIFO ABI, whose queues are not judged yet: a lost event would not be found.")
 	}
 	if a.gaps > 0 || m.Lost > 0 {
 		lost := "an unknown number of records"

@@ -144,11 +144,11 @@ func (r *Report) next(name string) [][2]string {
 	if seq == 0 {
 		seq = r.Findings[0].NoticedSeq
 	}
-	return [][2]string{
-		{"evtrace tui " + name, fmt.Sprintf("step through it, from #%d on", seq)},
-		{"evtrace replay --policy all " + name, "which fixes would have noticed it, and what they cost"},
-		{"evtrace analyze --json " + name, "every finding, with its evidence"},
+	next := [][2]string{{"evtrace export " + name, fmt.Sprintf("every event as text; look at #%d", seq)}}
+	if r.Trace.Source == evtchn.SourceSim {
+		next = append(next, [2]string{"evtrace replay --policy all " + name, "which fixes would have noticed it, and what they cost"})
 	}
+	return append(next, [2]string{"evtrace analyze --json " + name, "every finding, with its evidence"})
 }
 
 // page collects lines.
@@ -287,9 +287,23 @@ func (p *page) figures(r *Report) {
 	p.wrap("Cost       ", fmt.Sprintf("%s (%s of them unmask), %s, %s, %s (%s of them spurious), %s passed over, %s found PEND set",
 		count(k.Hypercalls, "hypercall"), group(k.UnmaskHypercalls), count(k.IPIs, "IPI"), count(k.Wakeups, "wakeup"),
 		count(k.Upcalls, "upcall"), group(k.SpuriousUpcalls), count(k.ForeignSkipped, "foreign port"), count(k.SwallowedSends, "send")))
+	if q := &r.Requests; q.Made > 0 {
+		s := fmt.Sprintf("Requests   %s of domains, %s served", group(q.Made), group(q.Served))
+		if q.Hung > 0 {
+			s += fmt.Sprintf("; %s at the end", waiting(q.Hung))
+		}
+		p.line("%s", s)
+	}
 	if n := r.Totals.MaskedAtEnd; n > 0 {
 		p.line("At end     %s pending and masked, which is not a fault", count(n, "port"))
 	}
+}
+
+func waiting(n uint64) string {
+	if n == 1 {
+		return "1 still waits, in STATE_IOREQ_READY or INPROCESS,"
+	}
+	return group(n) + " still wait, in STATE_IOREQ_READY or INPROCESS,"
 }
 
 // group writes a number with commas between thousands.

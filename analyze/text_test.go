@@ -45,7 +45,7 @@ Missing
   - Written by hand.
 
 Next
-  evtrace tui a.evt                  step through it, from #112 on
+  evtrace export a.evt               every event as text; look at #112
   evtrace replay --policy all a.evt  which fixes would have noticed it, and what they cost
   evtrace analyze --json a.evt       every finding, with its evidence
 `

@@ -312,6 +312,8 @@ func (w *writer) tellEnd() {
 		}
 	case e.again:
 		w.say("It was masked again, and still is when the trace ends at %s.", c.when(w.a.now))
+	case e.tickDue:
+		w.say("The next tick of vcpu %d will find it, after the trace ends at %s.", d.owner, c.when(w.a.now))
 	case e.inFlight:
 		w.say("It was signalled again, and not yet picked up when the trace ends at %s.", c.when(w.a.now))
 	default:
