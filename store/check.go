@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	bolt "go.etcd.io/bbolt"
@@ -52,7 +53,7 @@ func Check(path string) (*Report, error) {
 	if errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrTruncated) {
 		// What else is wrong with the pages? With a damaged tree of pages bbolt must not be let near the file: that is all then.
 		_ = inspect(path, func(t *pageTree) error { c.pages(t); return nil })
-		if len(rep.Problems) == 0 {
+		if !slices.ContainsFunc(rep.Problems, func(p Problem) bool { return p.Text == err.Error() }) {
 			c.add("meta", err)
 		}
 		return rep, nil

@@ -22,6 +22,9 @@ type sample struct {
 	meta evtchn.Meta
 }
 
+// sparse reports whether one damaged byte in 37 is enough: the race detector makes each ten times as slow.
+func sparse() bool { return raceEnabled || testing.Short() }
+
 var smallFile = Options{chunkEvents: 100, frameEvents: 200}
 
 func newSample(t testing.TB, vcpus int) *sample {
@@ -148,7 +151,7 @@ func TestFlippedBytes(t *testing.T) {
 	tried, found, checked := 0, 0, 0
 	for at := range s.raw {
 		// Deep inside a run of zeros one byte is like the other: one in 64 will do.
-		if unused := len(bytes.Trim(s.raw[max(at-64, 0):min(at+64, len(s.raw))], "\x00")) == 0; unused && at%64 != 0 || testing.Short() && at%37 != 0 {
+		if unused := len(bytes.Trim(s.raw[max(at-64, 0):min(at+64, len(s.raw))], "\x00")) == 0; unused && at%64 != 0 || sparse() && at%37 != 0 {
 			continue
 		}
 		tried++
@@ -183,7 +186,7 @@ func TestTruncated(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "cut")
 	for n := range s.raw {
 		// Around the borders of pages every byte, elsewhere one in 64.
-		if border := (n+64)%os.Getpagesize() < 128; !border && n%64 != 0 || testing.Short() && n%37 != 0 {
+		if border := (n+64)%os.Getpagesize() < 128; !border && n%64 != 0 || sparse() && n%37 != 0 {
 			continue
 		}
 		if err := os.WriteFile(path, s.raw[:n], 0o644); err != nil {
@@ -381,7 +384,7 @@ func TestFlippedBytesOfPartial(t *testing.T) {
 	raw = raw[:tree.meta.pages*uint64(tree.meta.pageSize)]
 	older := 0
 	for at := range raw {
-		if unused := len(bytes.Trim(raw[max(at-64, 0):min(at+64, len(raw))], "\x00")) == 0; at%5 != 0 || unused && at%35 != 0 || testing.Short() && at%37 != 0 {
+		if unused := len(bytes.Trim(raw[max(at-64, 0):min(at+64, len(raw))], "\x00")) == 0; at%5 != 0 || unused && at%35 != 0 || sparse() && at%37 != 0 {
 			continue
 		}
 		b := bytes.Clone(raw)
