@@ -207,6 +207,9 @@ func TestMachine(t *testing.T) {
 					}
 				}
 				for p := range evtchn.Port(w.m.Ports()) {
+					if pre.Policy.Tick == evtchn.TickSweep && w.m.Unnoticed(p) && !lost[p] {
+						continue // the owner's next tick will find it
+					}
 					if w.m.Unnoticed(p) != lost[p] {
 						rt.Errorf("port %d: unnoticed %t, lost %t", p, w.m.Unnoticed(p), lost[p])
 					}
