@@ -212,7 +212,8 @@ func (in *infer) found(pos int64, p evtchn.Port) (pend evtchn.Bit, where place) 
 			return pend, away
 		}
 		in.counts.outcome++
-		for n := pos + 1; n < at; n++ {
+		// A clock that stands still hides that a send which stands behind the upcall was under way before it.
+		for n, still := pos+1, in.w.at(pos).time; n < in.w.tail && (n < at || in.w.at(n).time == still); n++ {
 			if r := in.w.at(n); r.id == prHCSend && r.fl&rfDone == 0 && r.cpu != int16(in.v) && in.receiver(r) == p {
 				in.early(n)
 				return evtchn.One, away
