@@ -79,7 +79,7 @@ To see what it is about, run "evtrace demo".`,
 		newDemo(a), newPolicies(a), newScenarios(a), newVersion(a), newCompletion(a),
 		newExitCodes(), newTraces(),
 	)
-	root.SetHelpCommandGroupID(groupKnow)
+	root.SetHelpCommand(newHelp(a))
 	return root
 }
 

@@ -110,7 +110,7 @@ func policyList(all []policyInfo) string {
 		for _, c := range ax.Choices {
 			names = append(names, c.Name)
 		}
-		b.WriteString(fmt.Sprintf("  %-10s  %-52s %s\n", ax.Name, ax.Doc, strings.Join(names, " ")))
+		fmt.Fprintf(&b, "  %-10s  %s: %s\n", ax.Name, ax.Doc, strings.Join(names, ", "))
 	}
 	b.WriteString("\nThe first choice is that of xen-2005. \"evtrace policies NAME\" explains a policy.\n")
 	return b.String()

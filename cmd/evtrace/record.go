@@ -65,6 +65,8 @@ kept, marked incomplete, and the exit code is 130. After a kill, FILE.partial ca
 	fl.BoolVar(&f.force, "force", false, "replace the file if there is one")
 	fl.BoolVarP(&f.quiet, "quiet", "q", false, "no summary and no progress")
 	fl.BoolVar(&f.json, "json", false, "summary as JSON on stdout")
+	_ = c.RegisterFlagCompletionFunc("policy", completePolicies)
+	_ = c.RegisterFlagCompletionFunc("scenario", completeScenarios)
 	return c
 }
 

@@ -113,6 +113,9 @@ func splitPolicies(spec string) []string {
 
 // replay runs a trace under its own policy, and under others.
 func (a *app) replay(ctx context.Context, t *trace, list []evtchn.Policy) (*analyze.PolicyReport, error) {
+	if t.Meta().Source != evtchn.SourceSim {
+		return nil, about(t.name, replay.ErrObserved)
+	}
 	if _, err := replay.Policy(t); err != nil {
 		return nil, unreadable(fmt.Errorf("%s: the recorded policy: %w", t.name, err))
 	}

@@ -2,6 +2,25 @@ package main
 
 import "github.com/spf13/cobra"
 
+func newHelp(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:     "help [VERB|TOPIC]",
+		GroupID: groupKnow,
+		Short:   "explain a verb or a topic",
+		Long:    "Help explains a verb with its flags and with examples, or a topic.",
+		Example: "  evtrace help\n  evtrace help replay\n  evtrace help exit-codes",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, rest, err := cmd.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return unknownVerb(cmd.Root(), args[0])
+			}
+			c.InitDefaultHelpFlag()
+			c.SetOut(a.out)
+			return c.Help()
+		},
+	}
+}
+
 // Help topics: commands that only have a text.
 
 func newExitCodes() *cobra.Command {

@@ -98,7 +98,8 @@ func findFixtures(path string) ([]string, error) {
 		return []string{path}, nil
 	}
 	var list []string
-	err = filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
+	err = fs.WalkDir(os.DirFS(path), ".", func(p string, d fs.DirEntry, err error) error {
+		p = filepath.Join(path, filepath.FromSlash(p))
 		switch {
 		case err != nil:
 			return err

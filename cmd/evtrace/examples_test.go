@@ -1,0 +1,76 @@
+package main
+
+import (
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+)
+
+// TestExamples runs every example of every help text, in a folder where what they name exists.
+func TestExamples(t *testing.T) {
+	root := newRoot(&app{in: strings.NewReader(""), out: io.Discard, err: io.Discard})
+	for _, c := range root.Commands() {
+		if !c.Runnable() || c.Hidden {
+			continue
+		}
+		if c.Example == "" {
+			t.Errorf("%s has no examples", c.Name())
+		}
+		if c.Long == "" || c.Short == "" {
+			t.Errorf("%s has no text", c.Name())
+		}
+		for _, line := range strings.Split(c.Example, "\n") {
+			t.Run(c.Name(), func(t *testing.T) { runExample(t, c, strings.TrimSpace(line)) })
+		}
+	}
+}
+
+func runExample(t *testing.T, c *cobra.Command, line string) {
+	if !strings.HasPrefix(line, "evtrace "+c.Name()) {
+		t.Fatalf("%q is not an example of %s", line, c.Name())
+	}
+	for _, tool := range []string{"jq", "head", "grep"} {
+		if _, err := exec.LookPath(tool); strings.Contains(line, "| "+tool) && err != nil {
+			t.Skipf("%s is not installed", tool)
+		}
+	}
+	if strings.Contains(line, "/etc/") || strings.Contains(line, "~") || strings.Contains(line, "fpath") {
+		line, _, _ = strings.Cut(line, " >") // the script, not its place on the user's machine
+	}
+	dir := t.TempDir()
+	capture := filepath.Join(repoRoot(t), "fixtures", "2l-bugkernel-small")
+	for name, from := range map[string]string{"trace.txt.zst": filepath.Join(capture, "trace.txt.zst"), "fixtures": filepath.Dir(capture)} {
+		if err := os.Symlink(from, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c.Name() != "record" {
+		must(t, 0, "record", "-q", "--scenario", "seed-port65", "-o", filepath.Join(dir, "a.evt"))
+		must(t, 0, "export", filepath.Join(dir, "a.evt"), "-o", filepath.Join(dir, "a.txt"))
+	}
+	if c.Name() == "import" && strings.Contains(line, "--force") {
+		must(t, 0, "import", "-q", filepath.Join(dir, "trace.txt.zst"), "-o", filepath.Join(dir, "dom0.evt"))
+	}
+	if strings.Contains(line, "mine.yaml") {
+		if err := os.WriteFile(filepath.Join(dir, "mine.yaml"), []byte(must(t, 0, "scenarios", "seed-port65")), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command("sh", "-c", line)
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	code := cmd.ProcessState.ExitCode()
+	switch { // verdicts are no failures
+	case err == nil, code == 10, code == 11:
+	default:
+		t.Errorf("%s: %v\n%s", line, err, out)
+	}
+	if strings.Contains(string(out), "evtrace: error") || len(out) == 0 && !strings.Contains(line, " -o ") && !strings.Contains(line, ">") {
+		t.Errorf("%s gives:\n%s", line, out)
+	}
+}
