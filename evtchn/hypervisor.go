@@ -10,11 +10,12 @@ func hypervisorProcs() {
 				f.done()
 			}
 		}}
+	const pcPollers = 2 + 6 // in set_pending, as notifySteps puts it
 	maskRead := step{kind: KindMaskRead, text: "if MASK[port]: stop; nothing says which vcpu it was for",
 		do: func(m *Machine, c *context, f *frame, ev *Event) {
 			ev.Res = bit(m.Masked(f.port))
 			if ev.Res == 1 {
-				m.pollers(f, 5)
+				m.pollers(f, pcPollers)
 			}
 		}}
 	define(procSetPending, "set_pending", append([]step{tas, maskRead}, notifySteps(2)...)...)

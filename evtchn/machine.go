@@ -258,7 +258,8 @@ func (m *Machine) Commit(ev *Event) {
 }
 
 func (m *Machine) enterUpcall(v VCPU) {
-	m.ctx[v].push(frame{proc: m.procs.upcall, ctx: CtxUpcall, v: v})
+	c := &m.ctx[v]
+	c.push(frame{proc: m.procs.upcall, ctx: CtxUpcall, v: v, errno: c.errno, value: c.value}) // restored at its exit
 }
 
 // callback says whether a vcpu on its way into the guest takes an upcall.

@@ -3,13 +3,25 @@ package evtchn
 // rebindProcs defines how a guest moves a port to another vcpu. In each frame v is the new vcpu.
 func rebindProcs() {
 	hyper := func(text string) step {
-		return step{kind: KindHypercall, text: text, do: func(m *Machine, c *context, f *frame, ev *Event) {
+		return step{kind: KindHypercall, text: text, lock: true, do: func(m *Machine, c *context, f *frame, ev *Event) {
 			port, v := f.port, f.v
+			f.pc = pcResume
 			c.hypercall(procBindVCPU, port, vcpuArg(v), 0)
 			g := &c.frames[c.depth-1]
 			ev.Ctx, g.pc = CtxXen, 1
 			procTable[procBindVCPU].steps[0].do(m, c, g, ev)
 		}}
+	}
+	// moved goes on after the hypercall: with the guest's own record, or to the end if Xen refuses, as it does for an IPI's port
+	// (rebind_irq_to_cpu: "Ignore it, but don't do the xenlinux-level rebind in that case").
+	moved := func(id procID, pc uint8, refused func(m *Machine, c *context, f *frame)) {
+		procTable[id].resume = func(m *Machine, c *context, f *frame) {
+			c.frames[c.depth-2].errno = c.errno // the operation's result
+			if f.pc = pc; c.errno != 0 {
+				f.done()
+				refused(m, c, f)
+			}
+		}
 	}
 	// The guest's own record, in three steps that are not atomic together.
 	move := []step{
@@ -39,6 +51,8 @@ func rebindProcs() {
 				procTable[procSend].steps[0].do(m, c, g, ev)
 			}})
 
+	moved(procRebind2005, 1, func(m *Machine, c *context, f *frame) {})
+
 	define(procRebind2013, "set_affinity (2013)",
 		step{kind: KindMaskTAS, text: "masked = test-and-set MASK[port]",
 			do: func(m *Machine, c *context, f *frame, ev *Event) {
@@ -55,6 +69,12 @@ func rebindProcs() {
 				}
 			}})
 
+	moved(procRebind2013, 2, func(m *Machine, c *context, f *frame) {
+		if f.on {
+			c.call(m.procs.unmask, f.port, NoVCPU)
+		}
+	})
+
 	define(procRebind2021, "set_affinity_irq (2021)",
 		hyper("hypercall bind_vcpu"), move[0], move[1],
 		step{kind: KindOwnerWrite, text: move[2].text,
@@ -63,6 +83,7 @@ func rebindProcs() {
 				f.done()
 				c.doMask(procDoUnmask2021, f.port, reasonTemporary)
 			}})
+	moved(procRebind2021, 1, func(m *Machine, c *context, f *frame) { c.doMask(procDoUnmask2021, f.port, reasonTemporary) })
 	procTable[procRebind2021].begin = func(m *Machine, c *context, f *frame) {
 		c.doMask(procDoMask2021, f.port, reasonTemporary)
 	}

@@ -31,7 +31,7 @@ func schedProcs() {
 	define(procPoll, "SCHEDOP_poll",
 		enter(HCPoll, false, func(m *Machine, c *context, f *frame, ev *Event) {
 			if m.PortAt(f.port).Status == PortFree {
-				f.errno, f.pc = eINVAL, 7 // xen d4bfa0c78f, 2020: it would sleep for ever
+				f.errno, f.pc = eINVAL, 8 // xen d4bfa0c78f, 2020: it would sleep for ever
 			}
 		}),
 		step{kind: KindBlockedSet, text: "blocked = 1", do: func(m *Machine, c *context, f *frame, ev *Event) {}},
@@ -60,7 +60,7 @@ func schedProcs() {
 				f.done()
 			}},
 		step{kind: KindPollClr, text: "leave the poll mask",
-			do: func(m *Machine, c *context, f *frame, ev *Event) { f.pc = 7; f.on = true }},
+			do: func(m *Machine, c *context, f *frame, ev *Event) {}},
 		step{kind: KindBlockedClr, text: "blocked = 0", do: func(m *Machine, c *context, f *frame, ev *Event) {}},
 		leave())
 }

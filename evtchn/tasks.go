@@ -9,7 +9,7 @@ func taskProcs() {
 		}}
 	// hc is an operation that begins with a hypercall, whose first step stands in its place.
 	hc := func(p procID) step {
-		return step{kind: KindHypercall, text: "hypercall " + procTable[p].name,
+		return step{kind: KindHypercall, text: "hypercall " + procTable[p].name, lock: procTable[p].steps[0].lock,
 			do: func(m *Machine, c *context, f *frame, ev *Event) {
 				if procTable[f.proc].resume != nil {
 					f.pc = pcResume
@@ -38,14 +38,15 @@ func taskProcs() {
 	bind := func(id procID, op OpCode, hypercall procID, attach step) {
 		unmaskAhead := step{kind: KindMaskClear, text: "bind=unmasked: MASK = 0 for the port that the bind will give",
 			do: func(m *Machine, c *context, f *frame, ev *Event) {
-				ev.Port = m.firstFree()
+				ev.Port = Port(f.value)
 				ev.Res = bit(m.Masked(ev.Port))
 			}}
 		define(id, op.String(),
 			unmaskAhead,
 			hc(hypercall),
-			step{kind: KindHypercall, text: "bind=to-binder: hypercall bind_vcpu to this vcpu, and the guest's record",
+			step{kind: KindHypercall, text: "bind=to-binder: hypercall bind_vcpu to this vcpu, and the guest's record", lock: true,
 				do: func(m *Machine, c *context, f *frame, ev *Event) {
+					f.pc, f.on = pcResume, true
 					c.hypercall(procBindVCPU, f.port, vcpuArg(c.vcpu), 0)
 					g := &c.frames[c.depth-1]
 					ev.Ctx, ev.Port, g.pc = CtxXen, f.port, 1
@@ -69,7 +70,8 @@ func taskProcs() {
 				ev.Args = [3]uint64{uint64(op), uint64(int64(c.errno)), uint64(f.port)}
 			}})
 		procTable[id].begin = func(m *Machine, c *context, f *frame) {
-			if m.policy.Bind != BindUnmasked {
+			f.value = uint64(m.firstFree())
+			if m.policy.Bind != BindUnmasked || f.value == 0 {
 				f.pc = 1
 			}
 		}
@@ -131,6 +133,10 @@ func taskProcs() {
 			do: func(m *Machine, c *context, f *frame, ev *Event) {
 				ring := m.rings[f.word]
 				ev.Args[0] = uint64(f.word)
+				if len(ring) == 0 { // another thread of the task was faster
+					ev.Kind = KindSelect
+					return
+				}
 				ev.Port = ring[0]
 				m.rings[f.word] = append(ring[:0], ring[1:]...)
 				if len(ring) > 1 {
@@ -152,7 +158,10 @@ func taskProcs() {
 		step{kind: KindActiveClear, text: "is_active = 0; then do_unmask",
 			do: func(m *Machine, c *context, f *frame, ev *Event) { c.doMask(procDoUnmask2021, f.port, reasonEOI) }})
 
-	define(procOpAffinity, "set_affinity", opDone)
+	define(procOpAffinity, "set_affinity",
+		step{kind: KindOpDone, text: opDone.text, do: func(m *Machine, c *context, f *frame, ev *Event) {
+			ev.Args = [3]uint64{f.bits, uint64(int64(f.errno))}
+		}})
 	procTable[procOpAffinity].begin = func(m *Machine, c *context, f *frame) {
 		g := c.call(m.procs.rebind, f.port, VCPU(int16(f.a)))
 		if begin := procTable[m.procs.rebind].begin; begin != nil {
@@ -172,9 +181,16 @@ func taskProcs() {
 	procTable[procOpUnmask].begin = func(m *Machine, c *context, f *frame) { c.call(m.procs.unmask, f.port, NoVCPU) }
 }
 
-// resumeBind goes on after the hypercall of a bind.
+// resumeBind goes on after the hypercall of a bind, and after that which moves the port to the binder.
 func resumeBind(m *Machine, c *context, f *frame) {
-	const pcToBinder, pcAttach, pcDone = 2, 6, 7
+	const pcToBinder, pcMove, pcAttach, pcDone = 2, 3, 6, 7
+	if f.on { // from bind_vcpu
+		f.on, f.pc = false, pcMove
+		if c.errno != 0 { // somebody has closed the port meanwhile
+			c.errno, f.pc = 0, pcAttach
+		}
+		return
+	}
 	f.port = Port(c.value)
 	switch {
 	case c.errno != 0:

@@ -20,7 +20,9 @@ var (
 			ev.Res = bit(m.V[c.vcpu].Up)
 			if ev.Res == 1 {
 				f.pc, f.count = 0, 0
+				return
 			}
+			c.errno, c.value = f.errno, f.value // what was interrupted knows nothing of the hypercalls made here
 		}}
 )
 
