@@ -95,10 +95,7 @@ func notifySteps(base uint8) []step {
 	return []step{
 		{kind: KindSelTAS, text: "old = test-and-set SEL[v] bit of the port's word; if old: stop, somebody else sees to UP",
 			do: func(m *Machine, c *context, f *frame, ev *Event) {
-				w := m.Word(f.port)
-				ev.Args = [3]uint64{vcpuArg(f.v), uint64(w)}
-				ev.Res = bit(m.Selected(f.v, w))
-				if ev.Res == 1 {
+				if m.selTAS(f.v, f.port, ev) {
 					m.afterNotify(f, base)
 				}
 			}},

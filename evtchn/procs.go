@@ -153,20 +153,38 @@ const (
 	eEXIST = -17
 	eNOSPC = -28
 	eSRCH  = -3
-	eBUSY  = -16
 )
 
-var errnoNames = map[int64]string{eNOENT: "ENOENT", eINVAL: "EINVAL", eEXIST: "EEXIST", eNOSPC: "ENOSPC", eSRCH: "ESRCH", eBUSY: "EBUSY"}
-
-// ErrnoName gives the name of a hypercall's error, "ok" for 0.
+// ErrnoName gives the name of a hypercall's error, a negative number; "ok" for 0, and "" for one that Xen's event channel code
+// does not return.
 func ErrnoName(errno int64) string {
-	if errno == 0 {
+	switch errno {
+	case 0:
 		return "ok"
+	case -1:
+		return "EPERM"
+	case eNOENT:
+		return "ENOENT"
+	case eSRCH:
+		return "ESRCH"
+	case -12:
+		return "ENOMEM"
+	case -13:
+		return "EACCES"
+	case -16:
+		return "EBUSY"
+	case eEXIST:
+		return "EEXIST"
+	case -19:
+		return "ENODEV"
+	case eINVAL:
+		return "EINVAL"
+	case eNOSPC:
+		return "ENOSPC"
+	case -38:
+		return "ENOSYS"
 	}
-	if n, ok := errnoNames[errno]; ok {
-		return n
-	}
-	return "error"
+	return ""
 }
 
 func vcpuArg(v VCPU) uint64 { return uint64(uint16(v)) }

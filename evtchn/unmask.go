@@ -12,15 +12,16 @@ func unmaskProcs() {
 				f.done()
 			}
 		}}
-	ownSel := step{kind: KindSelTAS, text: "old = test-and-set SEL[c] bit of the port's word, c being the vcpu that runs this; if old: stop",
-		do: func(m *Machine, c *context, f *frame, ev *Event) {
-			w := m.Word(f.port)
-			ev.Args = [3]uint64{vcpuArg(c.vcpu), uint64(w)}
-			ev.Res = bit(m.Selected(c.vcpu, w))
-			if ev.Res == 1 {
+	// selTAS sets the selector bit of the vcpu that who names, and stops if it is set.
+	selTAS := func(text string, who func(c *context, f *frame) VCPU) step {
+		return step{kind: KindSelTAS, text: text, do: func(m *Machine, c *context, f *frame, ev *Event) {
+			if m.selTAS(who(c, f), f.port, ev) {
 				f.done()
 			}
 		}}
+	}
+	ownSel := selTAS("old = test-and-set SEL[c] bit of the port's word, c being the vcpu that runs this; if old: stop",
+		func(c *context, f *frame) VCPU { return c.vcpu })
 	ownUp := step{kind: KindUpWrite, text: "UP[c] = 1; if UMASK[c] is clear: force the callback",
 		do: func(m *Machine, c *context, f *frame, ev *Event) {
 			ev.Args = [3]uint64{vcpuArg(c.vcpu), 1}
@@ -44,15 +45,8 @@ func unmaskProcs() {
 	define(procUnmaskHypercall, "unmask_evtchn (2005-12-13)", owner(5, "EVTCHNOP_unmask"), maskClear, pendRead, ownSel, ownUp, callStep)
 	define(procUnmaskAlways, "unmask_evtchn (FreeBSD, NetBSD)", callStep)
 
-	remoteSel := step{kind: KindSelTAS, text: "old = test-and-set SEL[owner] bit of the port's word; if old: stop",
-		do: func(m *Machine, c *context, f *frame, ev *Event) {
-			w := m.Word(f.port)
-			ev.Args = [3]uint64{vcpuArg(f.v), uint64(w)}
-			ev.Res = bit(m.Selected(f.v, w))
-			if ev.Res == 1 {
-				f.done()
-			}
-		}}
+	remoteSel := selTAS("old = test-and-set SEL[owner] bit of the port's word; if old: stop",
+		func(c *context, f *frame) VCPU { return f.v })
 	remoteUp := step{kind: KindUpWrite, text: "UP[owner] = 1",
 		do: func(m *Machine, c *context, f *frame, ev *Event) { ev.Args = [3]uint64{vcpuArg(f.v), 1} }}
 	sendIPI := enterCall(procSend, "hypercall send on the owner's IPI port")
@@ -94,11 +88,7 @@ func unmaskProcs() {
 				}
 			}},
 		step{kind: KindSelTAS, text: "test-and-set SEL[c] bit of the port's word",
-			do: func(m *Machine, c *context, f *frame, ev *Event) {
-				w := m.Word(f.port)
-				ev.Args = [3]uint64{vcpuArg(c.vcpu), uint64(w)}
-				ev.Res = bit(m.Selected(c.vcpu, w))
-			}},
+			do: func(m *Machine, c *context, f *frame, ev *Event) { m.selTAS(c.vcpu, f.port, ev) }},
 		step{kind: KindUpWrite, text: "UP[c] = 1: the upcall under way starts over",
 			do: func(m *Machine, c *context, f *frame, ev *Event) {
 				ev.Args = [3]uint64{vcpuArg(c.vcpu), 1}
@@ -130,4 +120,12 @@ func enterCall(p procID, text string) step {
 		g.pc = 1
 		procTable[p].steps[0].do(m, c, g, ev)
 	}}
+}
+
+// selTAS describes the test-and-set of a vcpu's SEL bit for a port, and reports whether the bit was set.
+func (m *Machine) selTAS(v VCPU, p Port, ev *Event) bool {
+	w := m.Word(p)
+	ev.Args = [3]uint64{vcpuArg(v), uint64(w)}
+	ev.Res = bit(m.Selected(v, w))
+	return ev.Res == 1
 }

@@ -75,13 +75,13 @@ func (d *describer) result(errno int64, value uint64) *describer {
 	case errno == 0:
 		return d.str("ok, ").uint(value)
 	}
-	if errno < 0 {
+	if errno > 0 {
 		errno = -errno
 	}
-	if s := errnoName(errno); s != "" {
+	if s := evtchn.ErrnoName(errno); s != "" {
 		return d.str(s)
 	}
-	d.b = strconv.AppendInt(append(d.b, "error "...), errno, 10)
+	d.b = strconv.AppendInt(append(d.b, "error "...), -errno, 10)
 	return d
 }
 
@@ -204,33 +204,4 @@ func hypercallParams(call uint64) [2]string {
 		return [2]string{"vcpu"}
 	}
 	return [2]string{}
-}
-
-// errnoName gives the name of the errors that Xen's event channel code returns (xen/include/public/errno.h).
-func errnoName(n int64) string {
-	switch n {
-	case 1:
-		return "EPERM"
-	case 2:
-		return "ENOENT"
-	case 3:
-		return "ESRCH"
-	case 12:
-		return "ENOMEM"
-	case 13:
-		return "EACCES"
-	case 16:
-		return "EBUSY"
-	case 17:
-		return "EEXIST"
-	case 19:
-		return "ENODEV"
-	case 22:
-		return "EINVAL"
-	case 28:
-		return "ENOSPC"
-	case 38:
-		return "ENOSYS"
-	}
-	return ""
 }
