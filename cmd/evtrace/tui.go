@@ -1,0 +1,236 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	tea "github.com/charmbracelet/bubbletea"
+	"github.com/spf13/cobra"
+
+	"github.com/evtrace/evtrace/analyze"
+	"github.com/evtrace/evtrace/evtchn"
+	"github.com/evtrace/evtrace/store"
+	"github.com/evtrace/evtrace/tui"
+)
+
+// tuiFlags are the flags of the verb tui.
+type tuiFlags struct {
+	at    string
+	plain bool
+	ascii bool
+	in    inputOptions
+}
+
+func newTUI(a *app) *cobra.Command {
+	var f tuiFlags
+	c := &cobra.Command{
+		Use:     "tui TRACE [--at SEQ|TIME|FINDING]",
+		GroupID: groupJudge,
+		Short:   "step through a trace in the terminal, from where an event was lost",
+		Long: `Tui opens a trace at the step where the first lost event went unnoticed, and shows the events around it, the bits of the machine, and
+why it came to that. From there one steps forwards and backwards; ? lists the keys.
+
+--plain prints that step as text instead, for scripts and screen readers.
+
+TRACE is a trace file, a trace in text form, or a capture, which is imported for the occasion; - is stdin. The trace is never changed:
+marks are kept beside it, in TRACE.marks.json.`,
+		Example: `  evtrace tui a.evt
+  evtrace tui a.evt --at 12369
+  evtrace tui a.evt --at 114.44ms
+  evtrace tui a.evt --at lost:65#1 --plain
+  evtrace tui trace.txt.zst`,
+		Args: exactly(1, "one: the trace"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if !f.plain && !(isTerminal(a.out) && (args[0] == "-" || isInputTerminal(a.in))) {
+				return usageErrorf(`--plain prints the step as text; "evtrace analyze" tells the findings`, "tui: this is not a terminal")
+			}
+			return a.tui(cmd, args[0], &f)
+		},
+	}
+	fl := c.Flags()
+	fl.StringVar(&f.at, "at", "", "begin at an event (`WHERE`: 1234), a time (1.2ms), or a finding (lost:65#1, or finding for the first)")
+	fl.BoolVar(&f.plain, "plain", false, "print the step as text and exit")
+	fl.BoolVar(&f.ascii, "ascii", !isUTF8(), "draw with ASCII characters alone (default: unless the locale is of UTF-8)")
+	fl.StringVar(&f.in.context, "context", "", "`DIR` of the files that go with a capture (default: beside it)")
+	fl.Float64Var(&f.in.tscHz, "tsc-hz", 0, "frequency of the TSC in `HZ`, for a capture with the clock x86-tsc")
+	c.Flag("ascii").DefValue = "false"
+	return c
+}
+
+// isInputTerminal reports whether keys can come from a reader.
+func isInputTerminal(r io.Reader) bool {
+	f, ok := r.(*os.File)
+	return ok && isTerminal(f)
+}
+
+// isUTF8 reports whether the locale says that the terminal shows more than ASCII.
+func isUTF8() bool {
+	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
+		if v := os.Getenv(name); v != "" {
+			v = strings.ToLower(v)
+			return strings.Contains(v, "utf-8") || strings.Contains(v, "utf8")
+		}
+	}
+	return false
+}
+
+// colors says what the terminal shows.
+func colors() tui.Colors {
+	switch {
+	case os.Getenv("TERM") == "dumb":
+		return tui.ColorsPlain
+	case os.Getenv("NO_COLOR") != "":
+		return tui.ColorsNone
+	}
+	return tui.ColorsBasic
+}
+
+// judgeFirst is the size of a trace, in events, up to which it is judged before it is shown.
+const judgeFirst = 300_000
+
+func (a *app) tui(cmd *cobra.Command, name string, f *tuiFlags) error {
+	ctx := cmd.Context()
+	t, err := a.openTrace(ctx, name, f.in)
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	if err := t.keep(ctx, a); err != nil {
+		return t.named(err)
+	}
+	opt := tui.Options{Name: name, ASCII: f.ascii, Styles: tui.DefaultStyles(colors())}
+	if data, ok := t.file.Findings(findingsVersion); ok {
+		var r analyze.Report
+		if json.Unmarshal(data, &r) == nil {
+			opt.Report = &r
+		}
+	}
+	if opt.Report == nil && (f.plain || t.file.Len() <= judgeFirst || strings.HasPrefix(f.at, "finding") || strings.Contains(f.at, "#")) {
+		if opt.Report, err = a.analyze(ctx, t, analyze.Options{}); err != nil {
+			return err
+		}
+	}
+	opt.Analyze = func(ctx context.Context, progress func(uint64)) (*analyze.Report, error) {
+		src := &counted{ctx: ctx, src: t.Events(1), progress: progress}
+		return analyze.Run(t.Meta(), src, analyze.Options{})
+	}
+	if opt.At, err = findPlace(t, f.at, opt.Report); err != nil {
+		return err
+	}
+	shown := tuiTrace{t.file}
+	if f.plain {
+		return onStdout(t.named(tui.Plain(a.out, shown, opt)))
+	}
+	m, err := tui.New(shown, opt)
+	if err != nil {
+		return t.named(err)
+	}
+	popt := []tea.ProgramOption{tea.WithAltScreen(), tea.WithMouseCellMotion(), tea.WithContext(ctx), tea.WithOutput(a.out)}
+	if name == "-" {
+		popt = append(popt, tea.WithInputTTY())
+	} else {
+		popt = append(popt, tea.WithInput(a.in))
+	}
+	if _, err = tea.NewProgram(m, popt...).Run(); errors.Is(err, tea.ErrProgramKilled) && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// counted is a source that tells how far it is, and ends when it is told to.
+type counted struct {
+	ctx      context.Context
+	src      evtchn.Source
+	progress func(uint64)
+	n        uint64
+}
+
+func (c *counted) Next(ev *evtchn.Event) error {
+	if c.n&0x3fff == 0 {
+		if err := c.ctx.Err(); err != nil {
+			return err
+		}
+		c.progress(c.n)
+	}
+	c.n++
+	return c.src.Next(ev)
+}
+
+// keep turns a trace that was read from text into a temporary file, so that any part of it can be read at once.
+func (t *trace) keep(ctx context.Context, a *app) error {
+	if t.file != nil {
+		return nil
+	}
+	dir, err := os.MkdirTemp("", "evtrace-")
+	if err != nil {
+		return &failure{codeInternal, err, "TMPDIR says where temporary files go"}
+	}
+	t.temp = append(t.temp, dir)
+	path := filepath.Join(dir, "text.evt")
+	if _, err := a.fill(ctx, t, t.Events(1), t.meta, func() evtchn.Meta { return t.meta }, path, false); err != nil {
+		return err
+	}
+	t.file, err = store.Open(path)
+	return err
+}
+
+// tuiTrace gives a trace file the shape that package tui wants.
+type tuiTrace struct{ *store.File }
+
+// PortRanges lists the parts of the file that may have events of a port.
+func (t tuiTrace) PortRanges(p evtchn.Port) []tui.Range {
+	var list []tui.Range
+	for _, c := range t.PortChunks(p) {
+		list = append(list, tui.Range{First: c.First, Last: c.Last})
+	}
+	return list
+}
+
+// findPlace turns the value of --at into an event: 0 for none given.
+func findPlace(t *trace, at string, r *analyze.Report) (evtchn.Seq, error) {
+	n := t.file.Len()
+	if at == "" || at == "finding" {
+		if at != "" && (r == nil || len(r.Findings) == 0) {
+			return 0, usageErrorf("", "--at finding: %s has none", t.name)
+		}
+		return 0, nil
+	}
+	if seq, err := strconv.ParseUint(strings.TrimPrefix(at, "#"), 10, 64); err == nil {
+		if seq < 1 || seq > n {
+			return 0, usageErrorf("", "--at %s: %s has the events 1 to %d", at, t.name, n)
+		}
+		return evtchn.Seq(seq), nil
+	}
+	if strings.Contains(at, "#") && r != nil {
+		var ids []string
+		for i := range r.Findings {
+			f := &r.Findings[i]
+			if f.ID == at {
+				return max(f.UnnoticedSeq, f.NoticedSeq, 1), nil
+			}
+			ids = append(ids, f.ID)
+		}
+		return 0, usageErrorf("", "--at %s: no finding is called so%s", at, evtchn.Suggest(at, ids))
+	}
+	d, err := time.ParseDuration(at)
+	if err != nil || d < 0 {
+		return 0, usageErrorf("", "--at: got %q, want the number of an event, a time such as 1.2ms, or a finding such as lost:65#1", at)
+	}
+	when, err := inUnits(d, t)
+	if err != nil {
+		return 0, fmt.Errorf("--at: %w", err)
+	}
+	seq, err := t.file.SeqAt(when)
+	if err != nil {
+		return 0, t.named(err)
+	}
+	return max(min(seq, evtchn.Seq(n)), 1), nil
+}

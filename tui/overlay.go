@@ -1,0 +1,79 @@
+package tui
+
+import (
+	"fmt"
+	"strings"
+
+	tea "github.com/charmbracelet/bubbletea"
+)
+
+// toggleHelp shows what the keys do.
+func (m *Model) toggleHelp() tea.Cmd {
+	m.open(m.helpLines())
+	return nil
+}
+
+// open shows lines over the panes.
+func (m *Model) open(lines []string) {
+	m.mode, m.overlay, m.scroll = modeOverlay, lines, 0
+}
+
+// helpLines is made from the key map. What belongs to the focused pane comes first.
+func (m *Model) helpLines() []string {
+	lines := []string{
+		"An event of a port gets lost when the port is pending and unmasked and no vcpu is going to look. evtrace stands at the step",
+		"after which nobody was: go back with k or , to see how it came to that, and read the why.",
+		"",
+	}
+	switch m.focus {
+	case paneWhy:
+		lines = append(lines, "You are in the why: j and k go from event to event of the story.", "")
+	case paneMachine:
+		lines = append(lines, "You are in the machine: the port's record, its event word bit by bit (1 set, . clear, ? not known), and the vcpus that matter.",
+			"UP: upcall pending. UMASK: upcalls off. SEL: the words that the vcpu has been told to look at.", "")
+	}
+	for _, s := range m.acts {
+		lines = append(lines, s.title)
+		for _, a := range s.actions {
+			h := a.binding.Help()
+			lines = append(lines, fmt.Sprintf("  %-12s %s", h.Key, h.Desc))
+		}
+	}
+	return lines
+}
+
+func (m *Model) overlayView() string {
+	h := m.h - 2
+	m.scroll = max(min(m.scroll, len(m.overlay)-h), 0)
+	lines := []string{m.titleView()}
+	for i := range h {
+		text := ""
+		if i+m.scroll < len(m.overlay) {
+			text = m.overlay[i+m.scroll]
+		}
+		lines = append(lines, fit(" "+text, m.w))
+	}
+	left := " any other key closes this"
+	if len(m.overlay) > h {
+		left = fmt.Sprintf(" j k scroll, %d of %d; any other key closes this", min(m.scroll+h, len(m.overlay)), len(m.overlay))
+	}
+	return strings.Join(append(lines, m.styles.Status.Render(fit(left, m.w))), "\n")
+}
+
+func (m *Model) inOverlay(k tea.KeyMsg) tea.Cmd {
+	h := m.h - 2
+	switch k.String() {
+	case "j", "down":
+		m.scroll++
+	case "k", "up":
+		m.scroll--
+	case "ctrl+d", "pgdown", " ", "ctrl+f":
+		m.scroll += h - 1
+	case "ctrl+u", "pgup", "ctrl+b":
+		m.scroll -= h - 1
+	default:
+		m.mode = modeNormal
+	}
+	m.scroll = max(min(m.scroll, len(m.overlay)-h), 0)
+	return nil
+}

@@ -1,0 +1,176 @@
+package tui
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/charmbracelet/lipgloss"
+	"github.com/evtrace/evtrace/analyze"
+)
+
+// titleView is the first line: what trace this is and where in it the cursor stands.
+func (m *Model) titleView() string {
+	left := " " + clean(m.opt.Name)
+	if m.opt.Name == "" {
+		left = " evtrace"
+	}
+	v := m.meta.Policy
+	if m.meta.Source == "observed" {
+		v = "capture"
+	} else if v == "" {
+		v = "policy not known"
+	}
+	left += fmt.Sprintf("  %s, %d vcpus", clean(v), m.meta.VCPUs)
+	if !m.meta.Complete {
+		left += ", incomplete"
+	}
+	if m.meta.Gaps > 0 {
+		left += fmt.Sprintf(", %d gaps", m.meta.Gaps)
+	}
+	right := fmt.Sprintf("#%d of %s ", m.seq, group(m.n))
+	if m.view.ev != nil {
+		right = "t=" + m.view.clock.at(m.view.ev.Time) + " " + m.view.clock.unit() + "  " + right
+	}
+	return m.styles.Status.Render(bar(left, right, m.w))
+}
+
+// bar puts two texts at the ends of a line; the right one has precedence.
+func bar(left, right string, w int) string {
+	n := lipgloss.Width(right)
+	return fit(fit(left, max(w-n-1, 0))+" "+right, w)
+}
+
+// statusView is the last line: the input, or a message, or the keys to begin with.
+func (m *Model) statusView() string {
+	if m.mode == modeInput {
+		return m.inputView()
+	}
+	right := m.findingText()
+	left := ""
+	switch {
+	case m.mode == modeSetMark:
+		left = "mark this event: type a letter"
+	case m.mode == modeGoMark:
+		left = "go to which mark? type its letter, or ' for where the last jump began"
+	case m.count > 0:
+		left = fmt.Sprint(m.count)
+	case m.job != nil:
+		left = m.jobText()
+	case m.message != "":
+		left = m.message
+	}
+	if len(m.running) > 0 {
+		left = strings.TrimLeft(m.runningText()+"  "+left, " ")
+	}
+	if left == "" {
+		left = "j k step   u finding   . , this port   [ ] cause, effect   tab pane   : go   ? help   q quit"
+	}
+	line := bar(" "+left, right+" ", m.w)
+	if m.bad {
+		return m.styles.Bad.Render(line)
+	}
+	return m.styles.Status.Render(line)
+}
+
+// runningText says what is done in the background.
+func (m *Model) runningText() string {
+	var names []string
+	for name := range m.running {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	for i, name := range names {
+		names[i] = name
+		if m.n > 0 {
+			names[i] += fmt.Sprintf(" %d %%", min(m.running[name]*100/uint64(m.n), 100))
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+func (m *Model) jobText() string {
+	done := len(m.job.x.known) - m.job.x.left
+	return fmt.Sprintf("%s: %d %% of the trace looked at; any key stops it", m.job.what, done*100/max(len(m.job.x.known), 1))
+}
+
+func (m *Model) findingText() string {
+	switch {
+	case m.report == nil:
+		return ""
+	case len(m.spots) == 0:
+		return "no findings"
+	case m.at < 0:
+		return count(len(m.spots), "finding")
+	}
+	return fmt.Sprintf("finding %d of %d", m.at+1, len(m.spots))
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return group(n) + " " + what + "s"
+}
+
+func (m *Model) eventsTitle() string {
+	t := fmt.Sprintf("events, time in %s   %s from outside", m.view.clock.unit(), m.glyphs.input)
+	if m.meta.Source == "observed" {
+		t += fmt.Sprintf("  %s inferred", m.glyphs.inferred)
+	}
+	if m.at >= 0 {
+		t += fmt.Sprintf("  %s evidence", m.glyphs.evidence)
+	}
+	return t
+}
+
+func (m *Model) whyTitle() string {
+	if m.at < 0 {
+		return "why"
+	}
+	f := m.spots[m.at].finding
+	return fmt.Sprintf("why: port %d %s (%s)", f.Port, kindText(f), f.Cause)
+}
+
+func kindText(f *analyze.Finding) string {
+	switch f.Kind {
+	case analyze.KindLost:
+		return "was lost"
+	case analyze.KindLate:
+		return "was noticed late"
+	case analyze.KindDuplicate:
+		return "was handled twice"
+	case analyze.KindConcurrent:
+		return "was handled on two vcpus at once"
+	case analyze.KindWrongVCPU:
+		return "was handled on a wrong vcpu"
+	}
+	return "is undecided"
+}
+
+// whyNotes is what the why pane says without a finding.
+func (m *Model) whyNotes() []string {
+	switch {
+	case m.report == nil:
+		return []string{"The trace is being judged: findings appear here."}
+	case len(m.spots) > 0:
+		return []string{fmt.Sprintf("The trace has %s. u goes to the first.", count(len(m.spots), "finding"))}
+	case m.n == 0:
+		return []string{"The trace has no events."}
+	}
+	r := m.report
+	var notes []string
+	switch r.Verdict {
+	case analyze.VerdictClean:
+		notes = append(notes, fmt.Sprintf("No event was missed: of %s events that ports were set pending for, %s were delivered, the slowest after %s.",
+			group(r.Totals.Episodes), group(r.Totals.Delivered), m.view.clock.spanNs(r.Latency.Max)))
+	case "":
+		notes = append(notes, "The trace was not judged.")
+	default:
+		notes = append(notes, "The verdict is "+string(r.Verdict)+", and there is no event to show for it.")
+	}
+	for _, miss := range r.Missing {
+		notes = append(notes, "Missing: "+clean(miss))
+	}
+	return append(notes, "Walk with j and k; enter takes an event's port, and . and , follow it.")
+}

@@ -1,0 +1,270 @@
+package tui
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+
+	"github.com/charmbracelet/x/ansi"
+
+	"github.com/evtrace/evtrace/analyze"
+	"github.com/evtrace/evtrace/evtchn"
+	"github.com/evtrace/evtrace/evtchn/text"
+)
+
+// step is what the panes show: a moment of the trace.
+type step struct {
+	meta    *evtchn.Meta
+	clock   clock
+	seq     evtchn.Seq
+	ev      *evtchn.Event // nil in an empty trace
+	prev    *evtchn.State // before the event, nil with it
+	cur     *evtchn.State // after it
+	port    evtchn.Port   // that is looked at, NoPort: none
+	finding *analyze.Finding
+}
+
+// clock writes times.
+type clock struct {
+	ticks   bool
+	perTick float64
+	seconds bool // times are so large that they are written in seconds
+}
+
+func newClock(meta *evtchn.Meta, last evtchn.Time) clock {
+	c := clock{perTick: meta.NsPerTick}
+	if c.perTick <= 0 {
+		c.perTick = 1
+	}
+	c.ticks = meta.Unit == "ticks" && c.perTick == 1
+	c.seconds = c.ns(last) >= 10e9
+	return c
+}
+
+func (c clock) ns(t evtchn.Time) float64 { return float64(t) * c.perTick }
+
+// unit is that of at.
+func (c clock) unit() string {
+	switch {
+	case c.ticks:
+		return "ticks"
+	case c.seconds:
+		return "s"
+	}
+	return "ms"
+}
+
+// at writes a moment, without its unit.
+func (c clock) at(t evtchn.Time) string {
+	switch {
+	case c.ticks:
+		return strconv.FormatInt(int64(t), 10)
+	case c.seconds:
+		return strconv.FormatFloat(c.ns(t)/1e9, 'f', 6, 64)
+	}
+	return strconv.FormatFloat(c.ns(t)/1e6, 'f', 6, 64)
+}
+
+// span writes a duration with its unit.
+func (c clock) span(t evtchn.Time) string {
+	f := c.ns(t)
+	switch {
+	case c.ticks:
+		return fmt.Sprintf("%d ticks", t)
+	case f < 1e3:
+		return fmt.Sprintf("%.3g ns", f)
+	case f < 1e6:
+		return fmt.Sprintf("%.4g us", f/1e3)
+	case f < 1e9:
+		return fmt.Sprintf("%.4g ms", f/1e6)
+	}
+	return fmt.Sprintf("%.4g s", f/1e9)
+}
+
+// parse reads a time such as 1.2ms; without a unit it is in the one that at writes.
+func (c clock) parse(s string) (evtchn.Time, error) {
+	num := strings.TrimRight(s, "abcdefghijklmnopqrstuvwxyzµ")
+	unit := s[len(num):]
+	if unit == "" {
+		unit = c.unit()
+	}
+	f, err := strconv.ParseFloat(num, 64)
+	if err != nil {
+		return 0, fmt.Errorf("got %q, want a time such as 1.2ms", s)
+	}
+	if c.ticks {
+		if unit != "ticks" && unit != "tick" {
+			return 0, fmt.Errorf("got %q, but this trace counts ticks of unknown length", s)
+		}
+		return evtchn.Time(f), nil
+	}
+	scale := map[string]float64{"ns": 1, "us": 1e3, "µs": 1e3, "ms": 1e6, "s": 1e9}[unit]
+	if scale == 0 {
+		return 0, fmt.Errorf("got unit %q, want ns, us, ms or s", unit)
+	}
+	return evtchn.Time(f*scale/c.perTick + 0.5), nil
+}
+
+// vcpuName writes a vcpu.
+func vcpuName(v evtchn.VCPU) string {
+	if v == evtchn.NoVCPU {
+		return "-"
+	}
+	return "v" + strconv.Itoa(int(v))
+}
+
+// mattering lists the vcpus that the step is about, the most important first: the port's owner, the event's vcpu and its target, who
+// looked away, whom Xen notifies; then those that have something selected or in hand.
+func (s *step) mattering() []evtchn.VCPU {
+	var list []evtchn.VCPU
+	add := func(v evtchn.VCPU) {
+		if v >= 0 && int(v) < len(s.cur.V) && !slices.Contains(list, v) {
+			list = append(list, v)
+		}
+	}
+	var ps *evtchn.PortState
+	if s.port != evtchn.NoPort {
+		ps = s.cur.PortAt(s.port)
+	}
+	if ps != nil && (ps.Status != evtchn.PortFree || ps.PendSeq != 0) {
+		add(ps.Owner)
+	}
+	if s.ev != nil {
+		add(s.ev.VCPU)
+		add(s.ev.Target())
+	}
+	if s.finding != nil {
+		add(s.finding.UnnoticedVCPU)
+	}
+	if ps != nil && ps.Status != evtchn.PortFree {
+		add(ps.Notify)
+	}
+	for v := range s.cur.V {
+		id := evtchn.VCPU(v)
+		if ps != nil && (ps.Own.Has(id) || ps.Held.Has(id)) {
+			add(id)
+		}
+	}
+	for v := range s.cur.V {
+		vc := &s.cur.V[v]
+		if vc.Sel != 0 || vc.Up == evtchn.One || vc.InUpcall || vc.InXen || vc.Kicks > 0 {
+			add(evtchn.VCPU(v))
+		}
+	}
+	return list
+}
+
+// news says what the step changed about the port that is looked at, "" if nothing of weight.
+func (s *step) news() (string, bool) {
+	if s.port == evtchn.NoPort || s.prev == nil || int(s.port) >= s.cur.Ports() {
+		return "", false
+	}
+	p := s.port
+	was, is := s.prev.PortAt(p), s.cur.PortAt(p)
+	name := fmt.Sprintf("port %d ", p)
+	switch {
+	case is.UnnoticedSeq == s.seq && s.seq != 0:
+		return name + "goes UNNOTICED here: pending, unmasked, and nobody is going to look", true
+	case was.UnnoticedSeq != 0 && is.UnnoticedSeq == 0 && is.PendSeq != 0 && is.ExposedSeq != 0:
+		return name + "is noticed again", false
+	case was.ExposedSeq == 0 && is.ExposedSeq != 0:
+		return name + "is exposed from here on: pending and unmasked", false
+	case was.PendSeq == 0 && is.PendSeq != 0:
+		return name + "becomes pending", false
+	case was.PendSeq != 0 && is.PendSeq == 0:
+		return name + "is no longer pending", false
+	case is.Swallowed > was.Swallowed:
+		return name + "was pending already: this event is swallowed", is.UnnoticedSeq != 0
+	}
+	return "", false
+}
+
+// spot is a finding at its place in the trace.
+type spot struct {
+	seq     evtchn.Seq
+	finding *analyze.Finding
+}
+
+// spotsOf lists the findings in the order of their places: where they went unnoticed, or where they were noticed.
+func spotsOf(r *analyze.Report, n evtchn.Seq) []spot {
+	var list []spot
+	for i := range r.Findings {
+		f := &r.Findings[i]
+		seq := f.UnnoticedSeq
+		if seq == 0 {
+			seq = f.NoticedSeq
+		}
+		if seq == 0 && len(f.Evidence) > 0 {
+			seq = f.Evidence[len(f.Evidence)-1]
+		}
+		if seq >= 1 && seq <= n {
+			list = append(list, spot{seq, f})
+		}
+	}
+	sort.SliceStable(list, func(i, j int) bool { return list[i].seq < list[j].seq })
+	return list
+}
+
+// contextName writes an event's context.
+func contextName(ev *evtchn.Event, meta *evtchn.Meta) string {
+	return string(text.AppendContext(nil, ev, meta))
+}
+
+func portName(ev *evtchn.Event) string { return string(text.AppendPort(nil, ev)) }
+
+func what(ev *evtchn.Event, meta *evtchn.Meta) string {
+	return clean(string(text.AppendWhat(nil, ev, meta)))
+}
+
+// clean keeps control characters of a trace's names off the terminal.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < 0x20 || r >= 0x7f && r < 0xa0 {
+			return '?'
+		}
+		return r
+	}, s)
+}
+
+// fit cuts a line to a width, and fills it up.
+func fit(s string, w int) string {
+	if w <= 0 {
+		return ""
+	}
+	n := ansi.StringWidth(s)
+	if n > w {
+		s = ansi.Truncate(s, w, "")
+		n = ansi.StringWidth(s)
+	}
+	if n < w {
+		s += strings.Repeat(" ", w-n)
+	}
+	return s
+}
+
+// wrap breaks a text into lines of at most w columns.
+func wrap(s string, w int) []string {
+	if w < 1 {
+		w = 1
+	}
+	return strings.Split(ansi.Wrap(s, w, ""), "\n")
+}
+
+// group writes a number with commas between thousands.
+func group[T ~uint64 | ~int](n T) string {
+	s := strconv.FormatUint(uint64(n), 10)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// spanNs writes a duration of a report, which is in nanoseconds or, with a clock of ticks of unknown length, in ticks.
+func (c clock) spanNs(n int64) string {
+	if !c.ticks {
+		c.perTick = 1
+	}
+	return c.span(evtchn.Time(n))
+}

@@ -1,0 +1,129 @@
+package tui
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/evtrace/evtrace/analyze"
+	"github.com/evtrace/evtrace/evtchn"
+)
+
+// whyPane tells the finding's story, sentence by sentence, each with the events that prove it.
+type whyPane struct {
+	w, h    int
+	styles  *Styles
+	glyphs  *glyphs
+	finding *analyze.Finding
+	links   []link
+}
+
+// link is an event that a sentence names.
+type link struct {
+	seq      evtchn.Seq
+	sentence int
+}
+
+var seqPattern = regexp.MustCompile(`#([0-9]+)`)
+
+func (p *whyPane) SetSize(w, h int) { p.w, p.h = w, max(h, 0) }
+
+// SetFinding chooses the story.
+func (p *whyPane) SetFinding(f *analyze.Finding) {
+	if p.finding == f {
+		return
+	}
+	p.finding, p.links = f, nil
+	if f == nil {
+		return
+	}
+	for i, s := range f.Why {
+		for _, m := range seqPattern.FindAllStringSubmatch(s, -1) {
+			if n, err := strconv.ParseUint(m[1], 10, 64); err == nil && n > 0 {
+				p.links = append(p.links, link{evtchn.Seq(n), i})
+			}
+		}
+	}
+}
+
+// next gives the link after or before the cursor in the order of the story, 0 if there is none.
+func (p *whyPane) next(at evtchn.Seq, dir int) evtchn.Seq {
+	var best evtchn.Seq
+	for _, l := range p.links {
+		switch {
+		case dir > 0 && l.seq > at && (best == 0 || l.seq < best):
+			best = l.seq
+		case dir < 0 && l.seq < at && l.seq > best:
+			best = l.seq
+		}
+	}
+	return best
+}
+
+// current is the sentence that the cursor has got to, -1 before the first.
+func (p *whyPane) current(at evtchn.Seq) int {
+	best, cur := evtchn.Seq(0), -1
+	for _, l := range p.links {
+		if l.seq <= at && l.seq > best {
+			best, cur = l.seq, l.sentence
+		}
+	}
+	return cur
+}
+
+func (p *whyPane) View(s *step, title string, notes []string, focused bool) string {
+	lines := []string{titleLine(p.styles, p.glyphs, title, p.w, focused)}
+	if s.ev != nil {
+		now := fmt.Sprintf("this step: %s. %s", s.ev.Kind, capital(s.ev.Kind.Spec().Doc))
+		if text, bad := s.news(); text != "" {
+			mark := "  "
+			st := p.styles.Header
+			if bad {
+				mark, st = p.glyphs.unnoticed+" ", p.styles.Bad
+			}
+			lines = append(lines, st.Render(fit(mark+text, p.w)))
+		}
+		if p.h > 6 || len(lines) == 1 && p.h > 4 {
+			lines = append(lines, p.styles.Dim.Render(fit("  "+now, p.w)))
+		}
+	}
+	if p.finding == nil {
+		for _, n := range notes {
+			for _, l := range wrap(n, p.w-2) {
+				lines = append(lines, "  "+l)
+			}
+		}
+		return block2(lines, p.w, p.h)
+	}
+	cur := p.current(s.seq)
+	var story []string
+	from := 0 // line of the current sentence
+	for i, why := range p.finding.Why {
+		mark := "  "
+		if i == cur {
+			mark, from = p.glyphs.cursor+" ", len(story)
+		}
+		for j, l := range wrap(fmt.Sprintf("%d. %s", i+1, clean(why)), p.w-5) {
+			if j > 0 {
+				mark = "     "
+			}
+			text := mark + l
+			if i == cur {
+				text = p.styles.Header.Render(text)
+			}
+			story = append(story, text)
+		}
+	}
+	room := p.h - len(lines)
+	skip := max(min(from, len(story)-room), 0)
+	lines = append(lines, story[skip:]...)
+	return block2(lines, p.w, p.h)
+}
+
+func capital(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}
