@@ -49,7 +49,7 @@ func (e *Event) Bit() Bit {
 
 // Target gives the vcpu that the event acts on: the argument of that name where the kind has one, else the event's own vcpu.
 func (e *Event) Target() VCPU {
-	if specs[e.Kind].target {
+	if e.Kind.Spec().target {
 		return VCPU(int16(e.Args[0]))
 	}
 	return e.VCPU

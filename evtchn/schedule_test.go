@@ -23,6 +23,7 @@ type scheduled struct {
 	*driver
 	choices []choice
 	moves   bool // operations that move, close or reset ports are among the choices
+	watch   *flashes
 }
 
 const (
@@ -138,9 +139,15 @@ func (s *scheduled) do(t fataler, c choice) {
 			t.Fatalf("%v", err)
 		}
 	case 'o':
+		if s.watch != nil {
+			s.watch.started(c.ctx)
+		}
 		if err := s.start(VCPU(c.ctx), c.task, c.op, c.port, c.a, c.b); err != nil {
 			t.Fatalf("%v", err)
 		}
+	}
+	if s.watch != nil {
+		s.watch.look()
 	}
 }
 

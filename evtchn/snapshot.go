@@ -65,8 +65,8 @@ func (s *State) UnmarshalBinary(b []byte) error {
 	if d.err != nil {
 		return d.err
 	}
-	if nv < 1 || n.WordBits < 2 || n.WordBits&(n.WordBits-1) != 0 {
-		return fmt.Errorf("%w: %d vcpus, %d bits per word", ErrSnapshot, nv, n.WordBits)
+	if nv < 1 || n.WordBits < 2 || n.WordBits&(n.WordBits-1) != 0 || n.Words != n.WordBits && n.Words != fifoPorts/n.WordBits {
+		return fmt.Errorf("%w: %d vcpus, %d words of %d bits", ErrSnapshot, nv, n.Words, n.WordBits)
 	}
 	n.Seq, n.Now = Seq(d.u()), Time(d.u())
 	n.Pend = Bits{d.words(n.Words), d.words(n.Words)}
@@ -88,8 +88,8 @@ func (s *State) UnmarshalBinary(b []byte) error {
 	if d.err != nil {
 		return d.err
 	}
-	n.P = make([]PortState, np)
-	for i := range n.P {
+	for i := 0; i < np && d.err == nil; i++ {
+		n.P = append(n.P, PortState{})
 		p := &n.P[i]
 		p.Status, p.Notify, p.Peer, p.Owner = PortStatus(d.n(255)), VCPU(int16(d.u())), d.u(), VCPU(int16(d.u()))
 		p.Handler, p.User, p.Reasons = Handler(d.n(255)), int32(uint32(d.u())), uint8(d.n(255))
@@ -117,7 +117,51 @@ func (s *State) UnmarshalBinary(b []byte) error {
 	if d.err != nil {
 		return d.err
 	}
+	if err := n.consistent(); err != nil {
+		return err
+	}
+	// Numbers can be written in more than one way, and lists cut in more than one way: only ours is accepted.
+	if again, _ := n.AppendBinary(make([]byte, 0, len(b))); !bytes.Equal(again, b) {
+		return fmt.Errorf("%w: not as it would be written", ErrSnapshot)
+	}
 	*s = n
+	return nil
+}
+
+// consistent checks what Apply relies on.
+func (s *State) consistent() error {
+	inWord := ^uint64(0) >> (64 - s.WordBits)
+	for w := range s.Words {
+		if s.Pend.Val[w]&^inWord != 0 {
+			return fmt.Errorf("%w: word %d has bits %#x pending, and only %d bits", ErrSnapshot, w, s.Pend.Val[w], s.WordBits)
+		}
+	}
+	var vcpus VCPUSet
+	for v := range s.V {
+		vcpus.Add(VCPU(v))
+	}
+	exposed := 0
+	for p := range s.P {
+		ps := &s.P[p]
+		for i := range vcpus {
+			if (ps.Own[i]|ps.Held[i])&^vcpus[i] != 0 {
+				return fmt.Errorf("%w: port %d relies on vcpus that there are not", ErrSnapshot, p)
+			}
+		}
+		if ps.ExposedSeq != 0 {
+			exposed++
+		}
+	}
+	seen := make(map[Port]bool, len(s.exposed))
+	for _, p := range s.exposed {
+		if int(p) >= len(s.P) || s.P[p].ExposedSeq == 0 || seen[p] {
+			return fmt.Errorf("%w: port %d is not exposed, or is listed twice", ErrSnapshot, p)
+		}
+		seen[p] = true
+	}
+	if len(seen) != exposed {
+		return fmt.Errorf("%w: %d exposed ports are listed, want %d", ErrSnapshot, len(seen), exposed)
+	}
 	return nil
 }
 
