@@ -101,7 +101,10 @@ func (s *State) Apply(ev *Event) {
 			s.owe(lane, duty{port: p, phase: owesUp, target: target})
 		}
 	case KindSelXchg:
-		vc := &s.V[ev.vcpu(s)]
+		if ev.VCPU < 0 {
+			return
+		}
+		vc := &s.V[ev.VCPU]
 		vc.Sel, vc.SelKnown = 0, ^uint64(0)
 		copy(vc.ScanBy, vc.SelBy)
 		clear(vc.SelBy)
@@ -268,13 +271,6 @@ func (s *State) Apply(ev *Event) {
 			s.attend(target)
 		}
 	}
-}
-
-func (ev *Event) vcpu(*State) VCPU {
-	if ev.VCPU < 0 {
-		return 0
-	}
-	return ev.VCPU
 }
 
 // applyRecord applies events that change the records of a port: the hypervisor's and the guest's.

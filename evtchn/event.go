@@ -26,8 +26,6 @@ const (
 	FlagInput    Flags = 1 << iota // came from outside the machine: replay feeds it in, and recomputes everything else
 	FlagInferred                   // not in the capture: the importer deduced it
 	FlagForeign                    // concerns another domain's end of a channel
-
-	flagsEnd
 )
 
 // Has reports whether all flags of f are set.
