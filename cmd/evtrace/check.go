@@ -76,7 +76,7 @@ func (a *app) check(ctx context.Context, name string) (*checkReport, error) {
 	if t.form == formStore {
 		rep, err := store.Check(t.path)
 		if err != nil {
-			return nil, t.named(err)
+			return nil, t.named(nothingElse(err))
 		}
 		r.Complete, r.Events, r.Decoded, r.Chunks, r.Keyframes = rep.Complete, rep.Events, rep.Decoded, rep.Chunks, rep.Keyframes
 		for _, p := range rep.Problems {

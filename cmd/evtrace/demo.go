@@ -255,6 +255,7 @@ func (d *demo) next(context.Context) error {
 	d.heading("4. Next")
 	d.b.WriteString(`  evtrace record --scenario seed-port65 --seed 2 -o a.evt   another run of the same story
   evtrace analyze a.evt                                     say what went wrong in a trace, and why
+  evtrace tui a.evt                                         step through it, from where it was lost
   evtrace replay a.evt --policy all                         what other policies make of it
   evtrace policies unmask-hypercall                         explain a policy, step by step
   evtrace scenarios                                         other races; write your own

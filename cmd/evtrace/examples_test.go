@@ -13,6 +13,9 @@ import (
 
 // TestExamples runs every example of every help text, in a folder where what they name exists.
 func TestExamples(t *testing.T) {
+	if raceDetector {
+		t.Skip("it runs what other tests run in this process")
+	}
 	root := newRoot(&app{in: strings.NewReader(""), out: io.Discard, err: io.Discard})
 	for _, c := range root.Commands() {
 		if !c.Runnable() || c.Hidden {
@@ -65,6 +68,13 @@ func runExample(t *testing.T, c *cobra.Command, line string) {
 	cmd.Dir = dir
 	out, err := cmd.CombinedOutput()
 	code := cmd.ProcessState.ExitCode()
+	if c.Name() == "tui" && !strings.Contains(line, "--plain") {
+		// There is no terminal here. That it says so means that it has understood its arguments.
+		if code != codeUsage || !strings.Contains(string(out), "not a terminal") {
+			t.Errorf("%s: exit code %d, want %d without a terminal\n%s", line, code, codeUsage, out)
+		}
+		return
+	}
 	switch { // verdicts are no failures
 	case err == nil, code == 10, code == 11:
 	default:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -123,7 +124,7 @@ func (a *app) importTo(ctx context.Context, in, out string, force bool, opt inpu
 func notForImport(t *trace) error {
 	f, err := store.Open(t.path)
 	if err != nil {
-		return t.named(err)
+		return t.named(nothingElse(err))
 	}
 	f.Close()
 	return &failure{codeUsage, fmt.Errorf("%s: it is a trace file already", t.name), "evtrace analyze and the other verbs read it as it is"}
@@ -172,6 +173,11 @@ func (a *app) fill(ctx context.Context, t *trace, src evtchn.Source, meta evtchn
 		return nil, t.named(err)
 	}
 	meta = final()
+	if t.form == formFtrace && understood(&meta) == 0 {
+		w.Abort()
+		return nil, &failure{codeUnreadable, fmt.Errorf("%s: it is an ftrace capture, and no record in it is about event channels", t.name),
+			"it must be taken with probes on the kernel's event channel code, as in fixtures/2l-lost-bug/kprobes-accepted.txt"}
+	}
 	w.SetMeta(meta)
 	if err := closeStore(w, out, meta.Complete); err != nil {
 		return nil, err
@@ -183,6 +189,17 @@ func (a *app) fill(ctx context.Context, t *trace, src evtchn.Source, meta evtchn
 	}
 	s.measure()
 	return s, nil
+}
+
+// understood counts the records of a capture that have a meaning.
+func understood(m *evtchn.Meta) uint64 {
+	var n uint64
+	for name, c := range m.Counts {
+		if !slices.Contains(m.Unknown, name) {
+			n += c
+		}
+	}
+	return n
 }
 
 func (a *app) sayImported(s *recordSummary) {

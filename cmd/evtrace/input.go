@@ -191,10 +191,18 @@ func (t *trace) load(ctx context.Context, a *app) error {
 	}
 	f, err := store.Open(t.path)
 	if err != nil {
-		return err
+		return nothingElse(err)
 	}
 	t.file, t.meta = f, f.Meta()
 	return nil
+}
+
+// nothingElse says of a file that was taken for a trace file only because it is nothing else that it is nothing else.
+func nothingElse(err error) error {
+	if errors.Is(err, store.ErrNotTrace) {
+		return fmt.Errorf("%w; nor is it the text form or an ftrace capture", err)
+	}
+	return err
 }
 
 // Meta gives what the trace says about itself.
