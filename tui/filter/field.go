@@ -1,0 +1,169 @@
+package filter
+
+import (
+	"math"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/evtrace/evtrace/evtchn"
+)
+
+// field is something that an event has.
+type field uint8
+
+const (
+	fieldSeq field = iota
+	fieldTime
+	fieldVCPU
+	fieldTarget
+	fieldPort
+	fieldWord
+	fieldRes
+	fieldCause
+	fieldDom
+	fieldKind // from here on, text
+	fieldCtx
+	fieldTask
+	fieldInput // from here on, true or false
+	fieldInferred
+
+	fields
+)
+
+var fieldNames = [fields]string{"seq", "t", "vcpu", "target", "port", "word", "res", "cause", "dom", "kind", "ctx", "task", "input", "inferred"}
+
+func fieldByName(name string) (field, bool) {
+	for f, n := range fieldNames {
+		if n == name {
+			return field(f), true
+		}
+	}
+	return 0, false
+}
+
+func (f field) isNumber() bool { return f < fieldKind }
+func (f field) isFlag() bool   { return f == fieldInput || f == fieldInferred }
+
+// maxPort is the highest port of any ABI (FIFO: 2^17 ports).
+const maxPort = 1<<17 - 1
+
+// The names of contexts, by index as ctxIndex gives it. The last one is for numbers of no class: it has no name to compare with.
+var ctxNames = [...]string{"none", "xen", "upcall", "task", "foreign", "other"}
+
+const ctxNamed = len(ctxNames) - 1
+
+func ctxIndex(c evtchn.Context) int {
+	switch c.Class() {
+	case evtchn.CtxNone:
+		return 0
+	case evtchn.CtxXen:
+		return 1
+	case evtchn.CtxUpcall:
+		return 2
+	case evtchn.CtxTask:
+		return 3
+	case evtchn.CtxForeign:
+		return 4
+	}
+	return ctxNamed
+}
+
+// interpretation is what it takes to read events of a trace: the names and units of its meta. It also keeps what scripts use.
+type interpretation struct {
+	wordBits int
+	scale    float64 // nanoseconds, or ticks of unknown length, per unit of Event.Time
+	tasks    []string
+	err      atomic.Pointer[error]
+	scripts  sync.Pool // of *scene
+}
+
+func newInterpretation(meta evtchn.Meta) *interpretation {
+	in := &interpretation{wordBits: meta.WordBits, scale: 1, tasks: meta.Tasks}
+	if in.wordBits < 1 {
+		in.wordBits = 64
+	}
+	if s := meta.NsPerTick; meta.Unit == "ticks" && s > 0 && !math.IsInf(s, 0) {
+		in.scale = s
+	}
+	in.scripts.New = func() any { return newScene() }
+	return in
+}
+
+// number gives the value of a numeric field.
+func (in *interpretation) number(f field, ev *evtchn.Event) int64 {
+	switch f {
+	case fieldSeq:
+		return int64(ev.Seq)
+	case fieldTime:
+		if in.scale != 1 {
+			return int64(float64(ev.Time) * in.scale)
+		}
+		return int64(ev.Time)
+	case fieldVCPU:
+		return int64(ev.VCPU)
+	case fieldTarget:
+		if !ev.Kind.Valid() {
+			return int64(ev.VCPU)
+		}
+		return int64(ev.Target())
+	case fieldPort:
+		return int64(ev.Port)
+	case fieldWord:
+		return in.word(ev)
+	case fieldRes:
+		if ev.Kind.Spec().Res.Type == evtchn.ArgVCPU {
+			return int64(int16(ev.Res))
+		}
+		return int64(ev.Res)
+	case fieldCause:
+		return int64(ev.Cause)
+	case fieldDom:
+		return int64(ev.Dom)
+	}
+	return 0
+}
+
+func (in *interpretation) word(ev *evtchn.Event) int64 {
+	if ev.Port != evtchn.NoPort {
+		return int64(ev.Port) / int64(in.wordBits)
+	}
+	for i, a := range ev.Kind.Spec().Args {
+		if a.Type == evtchn.ArgWord {
+			return int64(ev.Args[i])
+		}
+	}
+	return -1
+}
+
+const taskPrefix = "task:"
+
+// task gives the name of the event's task, "" outside tasks.
+func (in *interpretation) task(ev *evtchn.Event) string {
+	if ev.Ctx.Class() != evtchn.CtxTask {
+		return ""
+	}
+	n := ev.Ctx.Num()
+	if n < len(in.tasks) && in.tasks[n] != "" {
+		return in.tasks[n]
+	}
+	return taskPrefix + strconv.Itoa(n)
+}
+
+// taskNumber gives N of "task:N", or -1.
+func taskNumber(name string) int {
+	if s, ok := strings.CutPrefix(name, taskPrefix); ok {
+		if n, err := strconv.ParseUint(s, 10, 12); err == nil && strconv.FormatUint(n, 10) == s {
+			return int(n)
+		}
+	}
+	return -1
+}
+
+func flagOf(f field, ev *evtchn.Event) bool {
+	if f == fieldInput {
+		return ev.Input()
+	}
+	return ev.Inferred()
+}

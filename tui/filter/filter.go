@@ -1,0 +1,193 @@
+package filter
+
+import (
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/evtrace/evtrace/evtchn"
+)
+
+// MaxLength is how many bytes a filter or a condition may have.
+const MaxLength = 4096
+
+// Filter says of each event whether a reader wants to see it. The zero Filter is not useful: see Compile.
+type Filter struct{ program }
+
+// Condition says of each event and the state after it whether a run should stop there. See CompileCondition.
+type Condition struct{ program }
+
+// program is what filters and conditions have in common.
+type program struct {
+	src  string
+	root node
+	in   *interpretation
+}
+
+// Compile compiles a filter: terms in the short form, or an expression. An empty one matches every event. Errors are of type *Error.
+func Compile(src string) (*Filter, error) {
+	p, err := compile(src, false)
+	if err != nil {
+		return nil, err
+	}
+	return &Filter{*p}, nil
+}
+
+// CompileCondition compiles a breakpoint: a filter in which the state after the event can stand. An empty one is an error.
+// Errors are of type *Error.
+func CompileCondition(src string) (*Condition, error) {
+	if strings.TrimSpace(src) == "" {
+		return nil, errorAt(0, "no condition, want one like PEND[65] && !MASK[65] && SEL[0] == 0")
+	}
+	p, err := compile(src, true)
+	if err != nil {
+		return nil, err
+	}
+	return &Condition{*p}, nil
+}
+
+// Bind gives the same filter for the events of a trace: names of tasks, the size of event words and the unit of time are the
+// trace's. An unbound filter assumes words of 64 bits, nanoseconds and no names.
+func (f *Filter) Bind(meta evtchn.Meta) *Filter { return &Filter{f.bind(meta)} }
+
+// Bind gives the same condition for the events of a trace: see Filter.Bind.
+func (c *Condition) Bind(meta evtchn.Meta) *Condition { return &Condition{c.bind(meta)} }
+
+func (p *program) bind(meta evtchn.Meta) program {
+	return program{src: p.src, root: p.root, in: newInterpretation(meta)}
+}
+
+// Match reports whether the event is wanted.
+func (f *Filter) Match(ev *evtchn.Event) bool { return f.root.eval(ev, nil, f.in) == evtchn.One }
+
+// Fires reports whether the condition holds after the event, st being the state that the event led to. What is unknown does not
+// fire: see the package documentation. A condition fires at every event after which it holds; who wants the moment
+// at which it begins to hold looks for one that fires after one that did not.
+func (c *Condition) Fires(ev *evtchn.Event, st *evtchn.State) bool {
+	return c.Value(ev, st) == evtchn.One
+}
+
+// Value gives the condition's three-valued truth after the event.
+func (c *Condition) Value(ev *evtchn.Event, st *evtchn.State) evtchn.Bit {
+	return c.root.eval(ev, st, c.in)
+}
+
+// String gives the source.
+func (p *program) String() string { return p.src }
+
+// Err gives the first error that an event caused while it was looked at, such as a division by zero, or nil. Such an event
+// does not match.
+func (p *program) Err() error {
+	if e := p.in.err.Load(); e != nil {
+		return *e
+	}
+	return nil
+}
+
+// Ports lists, in order, the ports outside of which nothing matches; ok is false if any port can match. With ok, an empty list means
+// that nothing matches at all.
+func (p *program) Ports() (ports []evtchn.Port, ok bool) {
+	s := implied(p.root, fieldPort)
+	if s == nil {
+		return nil, false
+	}
+	for _, v := range s.list {
+		if v >= 0 && v <= int64(maxPort) {
+			ports = append(ports, evtchn.Port(v))
+		}
+	}
+	return ports, true
+}
+
+// Kinds lists, in order, the kinds outside of which nothing matches; ok is false if any kind can match.
+func (p *program) Kinds() (kinds []evtchn.Kind, ok bool) {
+	s := implied(p.root, fieldKind)
+	if s == nil {
+		return nil, false
+	}
+	for _, v := range s.list {
+		if k := evtchn.Kind(v); k.Valid() {
+			kinds = append(kinds, k)
+		}
+	}
+	return kinds, true
+}
+
+// All reports whether the filter matches every event without looking at it.
+func (f *Filter) All() bool { c, ok := f.root.(constant); return ok && evtchn.Bit(c) == evtchn.One }
+
+func compile(src string, state bool) (*program, error) {
+	if len(src) > MaxLength {
+		return nil, errorAt(utf8.RuneCountInString(src[:MaxLength]), "%d bytes, want at most %d", len(src), MaxLength)
+	}
+	if !utf8.ValidString(src) {
+		good := len(src) - len(strings.TrimLeftFunc(src, func(r rune) bool { return r != utf8.RuneError }))
+		return nil, errorAt(utf8.RuneCountInString(src[:good]), "not UTF-8")
+	}
+	p := &program{src: src, in: newInterpretation(evtchn.Meta{})}
+	root, isTerms, err := parseTerms(src)
+	if err != nil {
+		return nil, err
+	}
+	if !isTerms {
+		if root, err = parseExpression(src, state); err != nil {
+			return nil, err
+		}
+	}
+	p.root = simplify(root)
+	return p, nil
+}
+
+// set is a sorted set of numbers.
+type set struct{ list []int64 }
+
+func (s *set) has(v int64) bool { _, ok := slices.BinarySearch(s.list, v); return ok }
+
+// implied gives the values of the field outside of which the node is not true, or nil if it does not say.
+func implied(n node, f field) *set {
+	switch n := n.(type) {
+	case constant:
+		if evtchn.Bit(n) != evtchn.One {
+			return &set{}
+		}
+	case *numberIn:
+		if n.f == f && !n.not {
+			return &set{n.list}
+		}
+	case *kindIn:
+		if f == fieldKind {
+			s := &set{}
+			for k := range 256 {
+				if n.has(evtchn.Kind(k)) {
+					s.list = append(s.list, int64(k))
+				}
+			}
+			return s
+		}
+	case *conjunction:
+		var s *set
+		for _, c := range n.list {
+			if t := implied(c, f); t != nil {
+				if s == nil {
+					s = &set{slices.Clone(t.list)}
+				} else {
+					s.list = slices.DeleteFunc(s.list, func(v int64) bool { return !t.has(v) })
+				}
+			}
+		}
+		return s
+	case *disjunction:
+		s := &set{}
+		for _, c := range n.list {
+			t := implied(c, f)
+			if t == nil {
+				return nil
+			}
+			s.list = append(s.list, t.list...)
+		}
+		slices.Sort(s.list)
+		s.list = slices.Compact(s.list)
+		return s
+	}
+	return nil
+}
