@@ -62,7 +62,9 @@ type Analyzer struct {
 	gapInside   bool // records were lost after the first that was kept
 	sweeps      bool // the policy's tick looks at every word
 	requests    Requests
-	domains     []*requestTrack
+
+	slowestRequest evtchn.Time
+	domains        []*requestTrack
 }
 
 // NewAnalyzer gives an analyzer for a trace with that meta. Errors are those of evtchn.NewState, or about the options.

@@ -5,9 +5,10 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"text/tabwriter"
+	"strconv"
 
 	"github.com/evtrace/evtrace/evtchn"
+	"github.com/evtrace/evtrace/evtchn/text"
 	"github.com/evtrace/evtrace/replay"
 )
 
@@ -120,11 +121,12 @@ func Policies(ctx context.Context, tr replay.Trace, policies []evtchn.Policy, ve
 	return r, nil
 }
 
+// describe writes an event as the text form does, so that whatever differs can be seen.
 func describe(ev *evtchn.Event) string {
 	if ev == nil {
 		return "nothing more"
 	}
-	return ev.String()
+	return string(text.AppendEvent(nil, ev))
 }
 
 // judgePolicy runs and judges one policy.
@@ -156,41 +158,67 @@ func judgePolicy(ctx context.Context, tr replay.Trace, meta evtchn.Meta, p evtch
 	return res, info, out, nil
 }
 
-// WriteText writes the comparison as a table of at most 100 columns.
+// WriteText writes whether the recorded policy reproduces the trace, and the comparison. Lines have at most 100 columns.
 func (r *PolicyReport) WriteText(w io.Writer) error {
 	var b bytes.Buffer
 	switch {
 	case r.Divergence != nil:
-		fmt.Fprintf(&b, "replay under the recorded policy %s DIVERGED at event %d\n  recorded: %s\n  replayed: %s\n",
-			r.RecordedPolicy, r.Divergence.Seq, r.Divergence.Recorded, r.Divergence.Replayed)
+		fmt.Fprintf(&b, "Replaying the recorded policy, %s, DIVERGED at event %s.\n  recorded  %s\n  replayed  %s\n",
+			r.RecordedPolicy, group(uint64(r.Divergence.Seq)), r.Divergence.Recorded, r.Divergence.Replayed)
 	case r.Identical:
-		fmt.Fprintf(&b, "recorded under %s; replaying that gives the same %d events\n", r.RecordedPolicy, r.Trace.Events)
+		fmt.Fprintf(&b, "Recorded under %s: replaying that gives the same %s events.\n", r.RecordedPolicy, group(r.Trace.Events))
 	default:
-		fmt.Fprintf(&b, "recorded under %s\n", r.RecordedPolicy)
+		fmt.Fprintf(&b, "Recorded under %s.\n", r.RecordedPolicy)
 	}
-	if len(r.Policies) == 0 {
-		_, err := w.Write(b.Bytes())
-		return err
+	if len(r.Policies) > 0 {
+		b.WriteByte('\n')
+		r.table(&b)
 	}
-	c := clock{factor: 1}
-	tw := tabwriter.NewWriter(&b, 0, 8, 1, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(tw, "policy\tverdict\tlost\tlate\tother\tmax delay\tserved\thung\thypercalls\tIPIs\tspurious\tdeparts at\t")
-	for i := range r.Policies {
-		p := &r.Policies[i]
-		at, delay := "-", c.duration(p.MaxDelay)
-		if p.Lost > 0 {
-			delay = "never"
+	if len(r.Policies) > 0 && len(r.Policies) <= 3 {
+		for i := range r.Policies {
+			if p := &r.Policies[i]; p.FirstDeparture != 0 {
+				fmt.Fprintf(&b, "\n%s departs from the recording at event %d:\n  recorded  %s\n  instead   %s\n", p.Policy, p.FirstDeparture, p.Departed, p.Instead)
+			}
 		}
-		if p.FirstDeparture != 0 {
-			at = fmt.Sprintf("#%d", p.FirstDeparture)
-		}
-		fmt.Fprintf(tw, "%s\t%s\t%d\t%d\t%d\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t\n", p.Policy, p.Verdict, p.Lost, p.Late,
-			p.Duplicate+p.Concurrent+p.WrongVCPU+p.Unknown, delay, p.Requests.Served, p.Requests.Hung, p.Costs.Hypercalls,
-			p.Costs.IPIs, p.Costs.SpuriousUpcalls, at)
-	}
-	if err := tw.Flush(); err != nil {
-		return err
 	}
 	_, err := w.Write(b.Bytes())
 	return err
 }
+
+// WriteTable writes the comparison alone, with a legend.
+func (r *PolicyReport) WriteTable(w io.Writer) error {
+	var b bytes.Buffer
+	r.table(&b)
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+func (r *PolicyReport) table(b *bytes.Buffer) {
+	const row = "%-24s %-8s %5s %6s %6s %6s %4s %8s %7s %6s %8s\n"
+	fmt.Fprintf(b, row, "policy", "verdict", "lost", "late", "other", "served", "hung", "slowest", "calls", "IPIs", "departs")
+	c := clock{factor: 1}
+	for i := range r.Policies {
+		p := &r.Policies[i]
+		slowest, departs := c.duration(p.MaxDelay), "-"
+		if p.Lost > 0 {
+			slowest = "never"
+		}
+		if p.FirstDeparture != 0 {
+			departs = fmt.Sprintf("#%d", p.FirstDeparture)
+		}
+		name, rest := p.Policy, ""
+		if len(name) > 24 {
+			name, rest = "", name+"\n"
+		}
+		b.WriteString(rest)
+		fmt.Fprintf(b, row, name, p.Verdict, num(p.Lost), num(p.Late), num(p.Duplicate+p.Concurrent+p.WrongVCPU+p.Unknown),
+			num(p.Requests.Served), num(p.Requests.Hung), slowest, num(p.Costs.Hypercalls), num(p.Costs.IPIs), departs)
+	}
+	b.WriteString(`
+lost, late: events. other: handled twice, by two vcpus at once, or by the wrong one. served, hung: I/O
+requests of other domains. slowest: from exposure to handler. calls: event-channel hypercalls.
+departs: the first recorded event that does not happen so.
+`)
+}
+
+func num(n uint64) string { return strconv.FormatUint(n, 10) }

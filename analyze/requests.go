@@ -10,13 +10,13 @@ import (
 type Requests struct {
 	Made   uint64 `json:"made"`
 	Served uint64 `json:"served"`
-	Hung   uint64 `json:"hung"` // made and not served when the trace ends
+	Open   uint64 `json:"open"` // made and not served when the trace ends
+	Hung   uint64 `json:"hung"` // of those, open for more than four times as long as the slowest that was served took
 }
 
 // requestTrack follows the requests of one domain.
 type requestTrack struct {
-	open    int         // made and not served
-	since   step        // the oldest of them, if it is the only one
+	open    []step      // made and not served, the oldest first
 	dropped step        // a send of the domain that came while its channel was unbound
 	port    evtchn.Port // its end here, once there is one
 	bound   step
@@ -39,20 +39,18 @@ func (a *Analyzer) noteRequest(ev *evtchn.Event) {
 		d := a.domain(ev.Args[0])
 		switch evtchn.IOReqState(ev.Args[1]) {
 		case evtchn.IOReqReady:
-			if d.open == 0 {
-				d.since = a.step(ev, evtchn.NoVCPU)
-			}
-			d.open++
+			d.open = append(d.open, a.step(ev, evtchn.NoVCPU))
 			a.requests.Made++
 		case evtchn.IOReqRespReady:
-			if d.open > 0 {
-				d.open--
+			if len(d.open) > 0 {
+				a.slowestRequest = max(a.slowestRequest, ev.Time-d.open[0].at)
+				d.open = append(d.open[:0], d.open[1:]...)
 			}
 			d.dropped = step{}
 			a.requests.Served++
 		}
 	case evtchn.KindSend:
-		if d := a.domain(ev.Args[0]); ev.Port == evtchn.NoPort && d.open > 0 && !d.bound.ok() {
+		if d := a.domain(ev.Args[0]); ev.Port == evtchn.NoPort && len(d.open) > 0 && !d.bound.ok() {
 			d.dropped = a.step(ev, evtchn.NoVCPU)
 		}
 	case evtchn.KindPortBind:
@@ -70,19 +68,25 @@ func (a *Analyzer) finishRequests() {
 		if d == nil {
 			continue
 		}
-		a.requests.Hung += uint64(d.open)
-		if d.open == 0 || !d.dropped.ok() || !d.bound.ok() || a.state.Pending(d.port) != evtchn.Zero {
+		for i := range d.open {
+			a.requests.Open++
+			if a.slowestRequest == 0 || a.now-d.open[i].at > 4*a.slowestRequest {
+				a.requests.Hung++
+			}
+		}
+		if len(d.open) == 0 || !d.dropped.ok() || !d.bound.ok() || a.state.Pending(d.port) != evtchn.Zero {
 			continue
 		}
+		since := d.open[0]
 		a.totals.Lost++
 		if k := KindLost.rank(); a.kept[k] < a.opt.MaxFindings {
 			a.kept[k]++
 			c := a.clock
 			a.findings = append(a.findings, Finding{Kind: KindLost, Port: d.port, Word: a.state.Word(d.port),
 				OwnerVCPU: a.state.PortAt(d.port).Owner, UnnoticedVCPU: evtchn.NoVCPU, NoticedVCPU: evtchn.NoVCPU, Cause: CauseUnbound,
-				UnnoticedAt: c.at(d.bound.at), UnnoticedSeq: d.bound.seq, Exposures: []int64{}, Evidence: []evtchn.Seq{d.since.seq, d.dropped.seq, d.bound.seq},
+				UnnoticedAt: c.at(d.bound.at), UnnoticedSeq: d.bound.seq, Exposures: []int64{}, Evidence: []evtchn.Seq{since.seq, d.dropped.seq, d.bound.seq},
 				Why: []string{
-					fmt.Sprintf("Domain %d made a request at %s (#%d) and sent (#%d) while its channel was not bound here: the send was dropped.", id, c.when(d.since.at), d.since.seq, d.dropped.seq),
+					fmt.Sprintf("Domain %d made a request at %s (#%d) and sent (#%d) while its channel was not bound here: the send was dropped.", id, c.when(since.at), since.seq, d.dropped.seq),
 					fmt.Sprintf("Port %d was bound to it at %s (#%d), and the bind set nothing pending.", d.port, c.when(d.bound.at), d.bound.seq),
 					"The domain waits for an answer, and sends nothing more.",
 				}, order: d.bound.seq})

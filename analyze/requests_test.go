@@ -35,8 +35,8 @@ func TestSendBeforeBind(t *testing.T) {
 			}
 		}
 		r := a.Finish()
-		if r.Requests != (Requests{Made: 1, Hung: 1}) {
-			t.Errorf("pending %t: requests %+v, want 1 made, 1 hung", pending, r.Requests)
+		if r.Requests != (Requests{Made: 1, Open: 1, Hung: 1}) {
+			t.Errorf("pending %t: requests %+v, want 1 made, open and hung", pending, r.Requests)
 		}
 		found := len(r.Findings) == 1 && r.Findings[0].Cause == CauseUnbound && r.Findings[0].Port == 5
 		if found == pending {

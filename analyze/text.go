@@ -288,22 +288,18 @@ func (p *page) figures(r *Report) {
 		count(k.Hypercalls, "hypercall"), group(k.UnmaskHypercalls), count(k.IPIs, "IPI"), count(k.Wakeups, "wakeup"),
 		count(k.Upcalls, "upcall"), group(k.SpuriousUpcalls), count(k.ForeignSkipped, "foreign port"), count(k.SwallowedSends, "send")))
 	if q := &r.Requests; q.Made > 0 {
-		s := fmt.Sprintf("Requests   %s of domains, %s served", group(q.Made), group(q.Served))
+		s := fmt.Sprintf("Requests   %s by other domains: %s served", group(q.Made), group(q.Served))
+		if n := q.Open - q.Hung; n > 0 {
+			s += fmt.Sprintf(", %s under way at the end", group(n))
+		}
 		if q.Hung > 0 {
-			s += fmt.Sprintf("; %s at the end", waiting(q.Hung))
+			s += fmt.Sprintf(", %s hung", group(q.Hung))
 		}
 		p.line("%s", s)
 	}
 	if n := r.Totals.MaskedAtEnd; n > 0 {
 		p.line("At end     %s pending and masked, which is not a fault", count(n, "port"))
 	}
-}
-
-func waiting(n uint64) string {
-	if n == 1 {
-		return "1 still waits, in STATE_IOREQ_READY or INPROCESS,"
-	}
-	return group(n) + " still wait, in STATE_IOREQ_READY or INPROCESS,"
 }
 
 // group writes a number with commas between thousands.

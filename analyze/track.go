@@ -32,7 +32,7 @@ type vcpuTrack struct {
 	call    step           // last hypercall
 	xchg    step           // last taking of its SEL
 	look    step           // last reading of a word
-	swept step // its last tick that looked at every word
+	swept   step           // its last tick that looked at every word
 	gap     step           // last gap in its records
 	told    step           // last store to its UP or kick of it
 	running evtchn.Port    // whose handler it runs
