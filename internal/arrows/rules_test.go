@@ -22,7 +22,7 @@ var arrows = []arrow{
 	{from: "replay/...", to: []string{"evtchn/..."}, deps: []string{"*"}},
 	{from: "analyze/...", to: []string{"evtchn/...", "replay/..."}, deps: []string{"*"}},
 	{from: "tui/...", to: []string{"evtchn/...", "replay/...", "analyze/..."}, deps: []string{"*"}},
-	{from: "cmd/evtrace", to: []string{"evtchn/...", "recorder/...", "store/...", "replay/...", "analyze/...", "tui/...", "fixtures"}, deps: []string{"*"}},
+	{from: "cmd/evtrace/...", to: []string{"evtchn/...", "recorder/...", "store/...", "replay/...", "analyze/...", "tui/...", "fixtures"}, deps: []string{"*"}},
 	{from: "fixtures"},
 	{from: "internal/arrows"},
 }
@@ -40,7 +40,7 @@ var clocks = []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "T
 var seeded = []string{"New", "NewSource", "NewPCG", "NewChaCha8", "NewZipf"}
 
 // openers may import os: they open files, or wire those that do. The recorder itself takes sources that are open.
-var openers = []string{"cmd/evtrace", "store", "recorder/*"}
+var openers = []string{"cmd/evtrace/...", "store", "recorder/*"}
 
 // vague are names that say nothing about what a package holds.
 var vague = []string{"util", "utils", "common", "types", "helper", "helpers", "misc", "shared"}
