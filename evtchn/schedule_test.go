@@ -23,6 +23,8 @@ type scheduled struct {
 	*driver
 	choices []choice
 	moves   bool // operations that move, close or reset ports are among the choices
+	single  bool // a task is one thread: it is on one vcpu at a time
+	cur     [schedVCPUs]int
 	watch   *flashes
 }
 
@@ -83,6 +85,11 @@ func (s *scheduled) operation(t *rapid.T, v int) choice {
 		ops = append(ops, OpAffinity, OpAffinity, OpUnbind, OpClose, OpMask, OpUnmask, OpReset)
 	}
 	c := choice{kind: 'o', ctx: v, op: rapid.SampledFrom(ops).Draw(t, "op"), task: rapid.IntRange(0, 1).Draw(t, "task")}
+	for v := 0; s.single && v < schedVCPUs; v++ {
+		if s.cur[v] == c.task && !s.m.Idle(VCPU(v)) {
+			c.task = 2 // which no device file belongs to
+		}
+	}
 	inUse := []Port{1}
 	for p := range s.m.P {
 		if s.m.P[p].Status != PortFree {
@@ -139,6 +146,7 @@ func (s *scheduled) do(t fataler, c choice) {
 			t.Fatalf("%v", err)
 		}
 	case 'o':
+		s.cur[c.ctx] = c.task
 		if s.watch != nil {
 			s.watch.started(c.ctx)
 		}

@@ -24,6 +24,15 @@ func taskProcs() {
 	simple := func(id procID, op OpCode, p procID) { define(id, op.String(), hc(p), opDone) }
 	simple(procOpAllocUnbound, OpAllocUnbound, procAllocUnbound)
 	simple(procOpClose, OpClose, procClose)
+	// "Closed ports are implicitly re-bound to VCPU0" (Linux of 2005, unbind_from_irq): the guest's record follows.
+	closed := func(pc uint8) func(m *Machine, c *context, f *frame) {
+		return func(m *Machine, c *context, f *frame) {
+			if f.pc = pc; c.errno == 0 && m.PortAt(f.port).Owner != 0 {
+				c.call(procMove, f.port, 0)
+			}
+		}
+	}
+	procTable[procOpClose].resume = closed(1)
 	simple(procOpStatus, OpStatus, procStatus)
 	simple(procOpReset, OpReset, procReset)
 	simple(procOpPoll, OpPoll, procPoll)
@@ -121,6 +130,7 @@ func taskProcs() {
 		step{kind: KindUserSet, text: "port_user[port] = nobody",
 			do: func(m *Machine, c *context, f *frame, ev *Event) { ev.Args[0] = vcpuArg(-1) }},
 		hc(procClose), opDone)
+	procTable[procOpUnbind].resume = closed(3)
 
 	// /dev/xen/evtchn.
 	define(procOpSelect, "select",

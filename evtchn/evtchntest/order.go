@@ -343,6 +343,8 @@ func (v *validator) afterCall(l *lane) next {
 			return must(evtchn.KindAcceptClear)
 		}
 		return must(evtchn.KindOpDone)
+	case evtchn.HCClose:
+		n.must = append(n.must, evtchn.KindAcceptClear)
 	case evtchn.HCBindVCPU:
 		if ok {
 			return must(evtchn.KindAcceptClear)
