@@ -7,6 +7,8 @@ import (
 
 	tea "github.com/charmbracelet/bubbletea"
 
+	"github.com/charmbracelet/x/ansi"
+
 	"github.com/evtrace/evtrace/evtchn"
 )
 
@@ -15,20 +17,41 @@ type prompt uint8
 
 const (
 	promptCommand prompt = iota
+	promptSearch
+	promptFilter
+	promptBreak
 	promptEnd
 )
 
-var promptSigns = [promptEnd]string{":"}
+var promptSigns = [promptEnd]string{":", "/", "filter: ", "break when: "}
 
 // prompt opens the input line.
 func (m *Model) prompt(p prompt) tea.Cmd {
 	m.mode, m.asked = modeInput, p
 	m.input.Set("")
+	switch {
+	case p == promptFilter:
+		m.input.Set(m.filterSrc)
+	case p == promptBreak && m.port != evtchn.NoPort && len(m.breaks) == 0:
+		m.input.Set(fmt.Sprintf("UNNOTICED[%d]", m.port))
+	}
 	m.recall = len(m.history[p])
 	return nil
 }
 
-func (m *Model) inputView() string { return m.input.View(m.styles, promptSigns[m.asked], m.w) }
+// inputView draws the input line, and says while it is typed what is wrong with it.
+func (m *Model) inputView() string {
+	note := m.check(m.input.String())
+	if note == "" {
+		return m.input.View(m.styles, promptSigns[m.asked], m.w)
+	}
+	w := min(max(ansi.StringWidth(note), 2), m.w/2)
+	st := m.styles.Bad
+	if note == "ok" || note == "as text" {
+		st = m.styles.Good
+	}
+	return m.input.View(m.styles, promptSigns[m.asked], m.w-w-2) + "  " + st.Render(fit(note, w))
+}
 
 // typed carries out a key in the input line.
 func (m *Model) typed(k tea.KeyMsg) tea.Cmd {
@@ -41,6 +64,9 @@ func (m *Model) typed(k tea.KeyMsg) tea.Cmd {
 		m.closeInput()
 		m.message = ""
 		if text == "" {
+			if m.asked == promptFilter {
+				m.clearFilter()
+			}
 			return nil
 		}
 		m.remember(text)
@@ -85,7 +111,18 @@ func (m *Model) again(dir int) {
 // enter carries out what was typed.
 func (m *Model) enter(text string) tea.Cmd {
 	m.job = nil
-	cmd, err := m.command(text)
+	var cmd tea.Cmd
+	var err error
+	switch m.asked {
+	case promptSearch:
+		cmd, err = m.search(text)
+	case promptFilter:
+		err = m.setFilter(text)
+	case promptBreak:
+		err = m.addBreak(text)
+	default:
+		cmd, err = m.command(text)
+	}
 	if err != nil {
 		m.fail(err)
 	}
@@ -101,6 +138,19 @@ func (m *Model) command(line string) (tea.Cmd, error) {
 		return m.quit(), nil
 	case "help", "h":
 		return m.toggleHelp(), nil
+	case "policy":
+		return m.setPolicy(value)
+	case "nobreak":
+		m.breaks = nil
+		m.say("no breakpoints")
+		return nil, nil
+	case "marks":
+		return m.listMarks(), nil
+	case "filter":
+		if value == "" {
+			return m.unfilter(), nil
+		}
+		return nil, m.setFilter(value)
 	case "t", "time":
 		return nil, m.toTime(value)
 	case "port":
@@ -120,10 +170,13 @@ func (m *Model) command(line string) (tea.Cmd, error) {
 		}
 		return m.followVCPU(evtchn.VCPU(v), 1), nil
 	}
+	if file, ok := strings.CutPrefix(line, "w "); ok {
+		return nil, m.save(strings.TrimSpace(file))
+	}
 	n, err := strconv.ParseUint(strings.TrimPrefix(name, "#"), 10, 64)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf(":%s is no command: want a number, t=, port=, vcpu=, or q", line)
+		return nil, fmt.Errorf(":%s is no command: want a number, t=, port=, vcpu=, policy=, w FILE or q", line)
 	case n < 1 || n > uint64(m.n):
 		return nil, fmt.Errorf("%w: #%d, the trace has #1 to #%d", errNoEvent, n, m.n)
 	}
@@ -163,5 +216,37 @@ func (m *Model) toTime(value string) error {
 		m.say("the trace ends at %s %s", m.view.clock.at(m.last), m.view.clock.unit())
 	}
 	m.jump(min(max(seq, 1), m.n))
+	return nil
+}
+
+// save writes a range of events as text: from mark a to mark b if these are set, else the finding's story.
+func (m *Model) save(file string) error {
+	switch {
+	case m.opt.Save == nil:
+		return fmt.Errorf(":w cannot write here")
+	case m.exchanged:
+		return fmt.Errorf(":w writes the recording: x goes back to it")
+	case file == "":
+		return fmt.Errorf(":w: want the name of a file")
+	case m.seq == 0:
+		return fmt.Errorf(":w: the trace has no events")
+	}
+	r := Range{m.seq, m.seq}
+	a, b := m.markOf("a"), m.markOf("b")
+	switch {
+	case a != nil && b != nil:
+		r = Range{min(a.Seq, b.Seq), max(a.Seq, b.Seq)}
+	case m.view.finding != nil:
+		for _, e := range m.view.finding.Evidence {
+			r.First, r.Last = min(r.First, e), max(r.Last, e)
+		}
+	default:
+		return fmt.Errorf(":w: set the marks a and b around what is to be saved")
+	}
+	r.First, r.Last = max(r.First, 1), min(r.Last, m.n)
+	if err := m.opt.Save(file, r); err != nil {
+		return err
+	}
+	m.say("%s: events #%d to #%d", file, r.First, r.Last)
 	return nil
 }

@@ -27,6 +27,10 @@ type row struct {
 	note string // instead of an event
 	mark byte   // a letter of the reader's, 0: none
 	sign sign
+
+	pair    bool // there is a second column
+	right   evtchn.Seq
+	rightEv evtchn.Event
 }
 
 // sign is what the analysis says of an event.
@@ -112,6 +116,24 @@ func (p *eventsPane) arrange(seq evtchn.Seq, near func(seq evtchn.Seq, dir int) 
 	}
 }
 
+// arrangePairs chooses the lines of two traces side by side.
+func (p *eventsPane) arrangePairs(a, b *recording, seq evtchn.Seq) {
+	h := p.Len()
+	at := slices.IndexFunc(p.rows, func(r row) bool { return r.seq == seq })
+	if at < 0 {
+		at = h * 2 / 5
+	}
+	margin := min(2, (h-1)/2)
+	at = max(min(at, h-1-margin), margin)
+	p.rows = p.rows[:0]
+	if h == 0 {
+		return
+	}
+	for _, q := range pairs(a, b, seq, h, at) {
+		p.rows = append(p.rows, row{seq: q.left, right: q.right, pair: true})
+	}
+}
+
 // fitColumns settles the widths for what is on the screen and what the trace has at most.
 func (p *eventsPane) fitColumns(s *step, n evtchn.Seq, last evtchn.Time) {
 	c := columns{seq: len(fmt.Sprint(n)) + 1, time: len(s.clock.at(last)), vcpu: 4, kind: 12, port: 5, ctx: 12}
@@ -152,8 +174,82 @@ func titleLine(st *Styles, g *glyphs, title string, w int, focused bool) string 
 	return st.Title.Render(fit(s, w))
 }
 
+// half draws an event for one of two columns.
+func (p *eventsPane) half(s *step, ev *evtchn.Event, w int, number bool) string {
+	line := ""
+	if number {
+		line = fmt.Sprintf("%-*s ", p.widthOf.seq, fmt.Sprintf("#%d", ev.Seq))
+	}
+	kind := 12
+	if w < 50 {
+		kind = 11
+	}
+	return fit(line+fmt.Sprintf("%*s %-3s %s %*s %s", p.widthOf.time, s.clock.at(ev.Time), vcpuName(ev.VCPU), fit(ev.Kind.String(), kind), 4, portName(ev), what(ev, s.meta)), w)
+}
+
+// silent reports whether a step only reads somebody's own records: two policies that differ in such a look alone have not parted.
+func silent(ev *evtchn.Event) bool {
+	return ev.Kind == evtchn.KindOwnerRead || ev.Kind == evtchn.KindNotifyCheck
+}
+
+// linePair draws a line of two traces: what only one of them has is marked.
+func (p *eventsPane) linePair(s *step, r *row) string {
+	left := (p.w - 5) / 2
+	if left < 44 {
+		left = (p.w - 5) * 6 / 11
+	}
+	right := p.w - 5 - left
+	a, b := strings.Repeat(" ", left), strings.Repeat(" ", right)
+	sep := " = "
+	if r.seq > 0 {
+		a = p.half(s, &r.ev, left, p.w >= 110)
+	}
+	if r.right > 0 {
+		b = p.half(s, &r.rightEv, right, p.w >= 110)
+	}
+	aside := r.seq == 0 && silent(&r.rightEv) || r.right == 0 && silent(&r.ev)
+	switch {
+	case aside && r.seq == 0:
+		sep = " > "
+	case aside:
+		sep = " < "
+	case r.seq == 0:
+		sep = p.glyphs.departs + "> "
+	case r.right == 0:
+		sep = " <" + p.glyphs.departs
+	}
+	gutter := "  "
+	switch {
+	case r.seq == s.seq && r.sign == signUnnoticed:
+		gutter = p.glyphs.cursor + p.glyphs.unnoticed
+	case r.seq == s.seq:
+		gutter = p.glyphs.cursor + " "
+	case r.sign == signUnnoticed:
+		gutter = " " + p.glyphs.unnoticed
+	case r.mark != 0:
+		gutter = " " + string(r.mark)
+	case r.sign == signEvidence:
+		gutter = " " + p.glyphs.evidence
+	}
+	line := gutter + a + sep + b
+	switch {
+	case r.seq == s.seq:
+		return p.styles.Cursor.Render(line)
+	case r.sign == signUnnoticed:
+		return p.styles.Bad.Render(line)
+	case aside:
+		return p.styles.Dim.Render(line)
+	case r.seq == 0 || r.right == 0:
+		return p.styles.Changed.Underline(false).Render(line)
+	}
+	return line
+}
+
 // line draws one event.
 func (p *eventsPane) line(s *step, r *row) string {
+	if r.pair {
+		return p.linePair(s, r)
+	}
 	if r.note != "" {
 		return p.styles.Dim.Render(fit("   "+r.note, p.w))
 	}

@@ -34,7 +34,7 @@ func (p *machinePane) View(s *step, focused bool) string {
 		left = max(min(labelWidth+1+s.cur.WordBits, p.w-38), labelWidth+1+16)
 	}
 	lines = append(lines, p.record(s)...)
-	word := p.word(s, left, p.h-len(lines)-1)
+	word := p.word(s, left, p.h-len(lines))
 	if side {
 		v := p.vcpus(s, p.w-left-2, p.h-len(lines))
 		for i := range max(len(word), len(v)) {

@@ -10,6 +10,8 @@ import (
 
 	"github.com/evtrace/evtrace/analyze"
 	"github.com/evtrace/evtrace/evtchn"
+	"github.com/evtrace/evtrace/tui/filter"
+	"github.com/evtrace/evtrace/tui/timeline"
 )
 
 // The smallest terminal that the program is drawn for.
@@ -18,60 +20,60 @@ const (
 	MinHeight = 24
 )
 
-// pane names a pane.
-type pane int
-
-const (
-	paneEvents pane = iota
-	paneMachine
-	paneWhy
-	panes
-)
-
-var paneNames = [panes]string{"events", "machine", "why"}
-
 // Model is the program. It is a tea.Model; New makes one.
 type Model struct {
-	opt    Options
-	tr     Trace
-	meta   evtchn.Meta
-	n      evtchn.Seq
-	last   evtchn.Time // of the last event
-	keys   KeyMap
-	acts   []section
-	styles *Styles
-	glyphs *glyphs
-	w, h   int
+	recording // that is stepped through
+	opt       Options
+	keys      KeyMap
+	acts      []section
+	styles    *Styles
+	glyphs    *glyphs
+	w, h      int
 
-	tape   *tape
-	seq    evtchn.Seq // the cursor, 0 only in an empty trace
-	port   evtchn.Port
-	view   step
-	report *analyze.Report
-	spots  []spot
-	at     int // the finding that is looked at, -1: none
+	seq   evtchn.Seq // the cursor, 0 only in an empty trace
+	port  evtchn.Port
+	view  step
+	at    int // the finding that is looked at, -1: none
+	marks []Mark
 
 	focus   pane
 	zoomed  bool
 	events  eventsPane
 	machine machinePane
 	why     whyPane
+	strip   stripPane
+	panned  bool // the reader has chosen the timeline's window
 
-	mode    mode
-	input   line
-	asked   prompt
-	history [promptEnd][]string
-	recall  int // which line of the history is shown
-	scroll  int // of an overlay
-	overlay []string
+	mode      mode
+	input     line
+	asked     prompt
+	history   [promptEnd][]string
+	recall    int // which line of the history is shown
+	scroll    int // of an overlay
+	overlay   []string
+	picks     []item
+	pick      int
+	pickTitle string
 
-	jumps   []evtchn.Seq
-	jumpAt  int
-	indexes []*index
-	job     *job
-	count   int // the number typed before a key
-	message string
-	bad     bool // the message is an error
+	jumps    []evtchn.Seq
+	jumpAt   int
+	indexes  []*index
+	job      *job // a move that is under way
+	filling  *job // what the list lacks because of the filter
+	lacks    int  // the slice that it lacks, -1: none
+	lacksDir int
+	count    int // the number typed before a key
+	message  string
+	bad      bool // the message is an error
+
+	searched  string
+	filter    *index
+	filterSrc string
+	breaks    []*filter.Condition
+
+	other     *comparison
+	exchanged bool // it is the other policy's trace that is stepped through
+	stopRerun context.CancelFunc
 
 	background context.Context
 	stop       context.CancelFunc
@@ -93,8 +95,12 @@ const (
 
 // New makes the program for a trace. Errors are those of reading its first screen.
 func New(tr Trace, opt Options) (*Model, error) {
-	m := &Model{opt: opt, tr: tr, meta: tr.Meta(), n: evtchn.Seq(tr.Len()), tape: newTape(tr), at: -1, keys: DefaultKeyMap(), styles: opt.Styles,
-		glyphs: &unicodeGlyphs, running: make(map[string]uint64)}
+	rec, err := newRecording(tr)
+	if err != nil {
+		return nil, err
+	}
+	m := &Model{recording: rec, opt: opt, at: -1, lacks: -1, keys: DefaultKeyMap(), styles: opt.Styles, glyphs: &unicodeGlyphs,
+		running: make(map[string]uint64), marks: opt.Marks}
 	if m.styles == nil {
 		m.styles = DefaultStyles(ColorsBasic)
 	}
@@ -106,18 +112,20 @@ func New(tr Trace, opt Options) (*Model, error) {
 	m.events = eventsPane{styles: m.styles, glyphs: m.glyphs}
 	m.machine = machinePane{styles: m.styles, glyphs: m.glyphs}
 	m.why = whyPane{styles: m.styles, glyphs: m.glyphs}
+	m.view = step{meta: &m.meta, clock: newClock(&m.meta, m.last)}
+	var first evtchn.Time
 	if m.n > 0 {
-		ev, err := m.tape.event(m.n)
+		ev, err := m.tape.event(1)
 		if err != nil {
 			return nil, err
 		}
-		m.last = ev.Time
+		first = ev.Time
 	}
-	m.view = step{meta: &m.meta, clock: newClock(&m.meta, m.last)}
-	start := min(max(opt.At, 1), m.n)
-	if opt.At == 0 && opt.Report == nil && opt.Analyze == nil {
+	m.strip = newStripPane(m.meta, m.styles, m.glyphs, opt.ASCII, first, max(m.last, m.meta.Duration))
+	if opt.Report == nil && opt.Analyze == nil {
 		opt.Report = &analyze.Report{}
 	}
+	start := min(max(opt.At, 1), m.n)
 	if opt.Report != nil {
 		m.setReport(opt.Report)
 		if opt.At == 0 && len(m.spots) > 0 {
@@ -159,6 +167,7 @@ func (m *Model) settle() {
 	if m.at < 0 && m.seq > 0 && m.opt.At > 0 {
 		m.port = m.view.ev.Port
 	}
+	m.fitStory()
 }
 
 // welcome says what there is to see.
@@ -167,7 +176,6 @@ func (m *Model) welcome() {
 	case m.n == 0:
 		m.say("the trace is empty: there is nothing to step through")
 	case len(m.spots) > 0:
-		m.say("press ? for help")
 	case m.report.Verdict == analyze.VerdictClean:
 		m.say("clean: no event was missed, so this is the start of the trace")
 	default:
@@ -187,51 +195,73 @@ type reportMsg struct {
 	err    error
 }
 
+const judging = "judging"
+
 // Init starts what runs in the background.
 func (m *Model) Init() tea.Cmd {
+	var cmds []tea.Cmd
 	if m.report == nil && m.opt.Analyze != nil {
-		return m.work("judging", func(ctx context.Context, progress func(uint64)) tea.Msg {
-			r, err := m.opt.Analyze(ctx, progress)
+		judge := m.opt.Analyze
+		cmds = append(cmds, m.work(judging, func(ctx context.Context, progress func(uint64)) tea.Msg {
+			r, err := judge(ctx, progress)
 			return reportMsg{r, err}
-		})
+		}))
 	}
-	return nil
+	if m.opt.Policy != "" {
+		cmd, err := m.setPolicy(m.opt.Policy)
+		if err != nil {
+			m.fail(err)
+		}
+		cmds = append(cmds, cmd)
+	}
+	return tea.Batch(cmds...)
 }
 
 // Idle reports whether nothing is under way that would change the screen by itself.
-func (m *Model) Idle() bool { return m.job == nil && len(m.running) == 0 }
+func (m *Model) Idle() bool {
+	return m.job == nil && m.filling == nil && len(m.running) == 0 && !m.strip.drawn
+}
 
 // Update carries out what happened. It never waits.
 func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	cmd := m.update(msg)
+	if m.quitting {
+		return m, cmd
+	}
 	m.refresh()
-	return m, cmd
+	return m, tea.Batch(cmd, m.fillList(), m.fetchStrip())
+}
+
+// fetchStrip reads what the timeline lacks. Only one command does so at a time.
+func (m *Model) fetchStrip() tea.Cmd {
+	if m.w < MinWidth || m.h < MinHeight || m.mode == modeOverlay || m.n == 0 {
+		return nil
+	}
+	for _, p := range m.shown() {
+		if p == paneStrip {
+			_, lost := m.timeMarks()
+			return m.strip.fetch(m.background, m.tr, lost)
+		}
+	}
+	return nil
 }
 
 func (m *Model) update(msg tea.Msg) tea.Cmd {
 	switch msg := msg.(type) {
 	case tea.WindowSizeMsg:
 		m.w, m.h = msg.Width, msg.Height
-		return nil
 	case tea.KeyMsg:
 		return m.press(msg)
+	case tea.MouseMsg:
+		return m.mouse(msg)
 	case filledMsg:
 		return m.filled(msg)
+	case stripMsg:
+		m.strip.take(msg)
+	case rerunMsg:
+		return m.takeRerun(msg)
 	case reportMsg:
-		delete(m.running, "judging")
-		if msg.err != nil {
-			if m.background.Err() == nil {
-				m.fail(fmt.Errorf("judging the trace: %w", msg.err))
-			}
-			m.setReport(&analyze.Report{})
-			return nil
-		}
-		m.setReport(msg.report)
-		if m.opt.At == 0 && len(m.spots) > 0 && len(m.jumps) == 0 && m.seq <= 1 {
-			m.toFinding(m.first())
-		}
-		m.welcome()
-		return nil
+		m.takeReport(msg)
 	case progressMsg:
 		if _, ok := m.running[msg.what]; ok {
 			m.running[msg.what] = msg.done.Load()
@@ -239,6 +269,23 @@ func (m *Model) update(msg tea.Msg) tea.Cmd {
 		}
 	}
 	return nil
+}
+
+func (m *Model) takeReport(msg reportMsg) {
+	delete(m.running, judging)
+	if msg.err != nil {
+		if m.background.Err() == nil {
+			m.fail(fmt.Errorf("judging the trace: %w", msg.err))
+		}
+		m.setReport(&analyze.Report{})
+		return
+	}
+	m.setReport(msg.report)
+	if m.opt.At == 0 && len(m.spots) > 0 && len(m.jumps) == 0 && m.seq <= 1 {
+		m.toFinding(m.first())
+		m.fitStory()
+	}
+	m.welcome()
 }
 
 // press carries out a key.
@@ -251,6 +298,12 @@ func (m *Model) press(k tea.KeyMsg) tea.Cmd {
 		return m.typed(k)
 	case modeOverlay:
 		return m.inOverlay(k)
+	case modePick:
+		return m.inPick(k)
+	case modeSetMark:
+		return m.setMark(k)
+	case modeGoMark:
+		return m.goMark(k)
 	}
 	if s := k.String(); len(s) == 1 && (s[0] >= '1' && s[0] <= '9' || s[0] == '0' && m.count > 0) {
 		if m.count < 1e17 {
@@ -283,50 +336,29 @@ func (m *Model) fail(err error) { m.message, m.bad = clean(err.Error()), true }
 
 func (m *Model) quit() tea.Cmd {
 	m.quitting = true
-	m.job = nil
-	m.stop()
+	m.Close()
 	return tea.Quit
+}
+
+// Close stops what is under way, and gives up what the program has made for itself. The trace stays open.
+func (m *Model) Close() {
+	m.job, m.filling = nil, nil
+	m.stop()
+	if m.other != nil {
+		m.other.rerun.Close()
+		m.other = nil
+	}
 }
 
 // abort stops what is under way, or takes away what is open.
 func (m *Model) abort() tea.Cmd {
-	switch {
-	case m.zoomed:
-		m.zoomed = false
+	if _, busy := m.running[rerunning]; busy && m.stopRerun != nil {
+		m.stopRerun()
+		m.say("stopped")
+		return nil
 	}
+	m.zoomed = false
 	return nil
-}
-
-func (m *Model) moveFocus(dir int) tea.Cmd {
-	m.focus = (m.focus + pane(dir) + panes) % panes
-	return nil
-}
-
-func (m *Model) toggleZoom() tea.Cmd {
-	m.zoomed = !m.zoomed
-	return nil
-}
-
-// layout gives each pane its place.
-func (m *Model) layout() {
-	h := m.h - 2 // title and status
-	if m.zoomed {
-		m.events.SetSize(m.w, h)
-		m.machine.SetSize(m.w, h)
-		m.why.SetSize(m.w, h)
-		return
-	}
-	machine := 9
-	why := 5
-	if m.h >= 30 {
-		machine, why = 11, 8
-	}
-	if m.h >= 38 {
-		machine, why = 12, 9
-	}
-	m.machine.SetSize(m.w, machine)
-	m.why.SetSize(m.w, why)
-	m.events.SetSize(m.w, h-machine-why)
 }
 
 // refresh brings the panes up to the cursor.
@@ -336,9 +368,10 @@ func (m *Model) refresh() {
 	}
 	m.layout()
 	v := &m.view
+	v.meta, v.clock = &m.meta, newClock(&m.meta, m.last)
 	v.port = m.port
 	v.finding = nil
-	if m.at >= 0 {
+	if m.at >= 0 && m.at < len(m.spots) {
 		v.finding = m.spots[m.at].finding
 	}
 	m.why.SetFinding(v.finding)
@@ -347,11 +380,24 @@ func (m *Model) refresh() {
 		return
 	}
 	m.arrange()
+	marks, _ := m.timeMarks()
+	if m.panned {
+		// The reader moves the window: it need not follow the cursor until the cursor moves.
+		m.panned = false
+		m.strip.ShowStill(v, marks)
+	} else {
+		m.strip.Show(v, marks)
+	}
 }
 
 // arrange puts the events around the cursor on the list.
 func (m *Model) arrange() {
-	m.events.arrange(m.seq, m.near)
+	m.lacks = -1
+	if m.other != nil {
+		m.events.arrangePairs(&m.recording, &m.other.recording, m.seq)
+	} else {
+		m.events.arrange(m.seq, m.near)
+	}
 	m.events.fitColumns(&m.view, m.n, m.last)
 	for i := range m.events.rows {
 		m.fillRow(&m.events.rows[i])
@@ -360,6 +406,13 @@ func (m *Model) arrange() {
 
 // near gives the event beside another one in the list.
 func (m *Model) near(seq evtchn.Seq, dir int) (evtchn.Seq, bool) {
+	if m.filter != nil {
+		next, want := m.filter.next(seq, dir)
+		if want >= 0 && m.lacks < 0 {
+			m.lacks, m.lacksDir = want, dir
+		}
+		return next, want >= 0
+	}
 	if dir < 0 {
 		return seq - 1, false
 	}
@@ -374,23 +427,40 @@ func (m *Model) fillRow(r *row) {
 	if r.note != "" {
 		return
 	}
-	ev, err := m.tape.event(r.seq)
-	if err != nil {
-		r.note = clean(err.Error())
-		return
-	}
-	r.ev = *ev
-	if f := m.view.finding; f != nil {
-		if f.UnnoticedSeq == r.seq {
-			r.sign = signUnnoticed
+	if r.seq > 0 {
+		ev, err := m.tape.event(r.seq)
+		if err != nil {
+			r.note = clean(err.Error())
 			return
 		}
-		for _, e := range f.Evidence {
-			if e == r.seq {
-				r.sign = signEvidence
-			}
+		r.ev = *ev
+		r.mark, r.sign = 0, signNone
+		if !m.exchanged {
+			r.mark = m.letterAt(r.seq)
+		}
+		r.sign = m.signOf(r.seq)
+	}
+	if r.right > 0 && m.other != nil {
+		if ev, err := m.other.tape.event(r.right); err == nil {
+			r.rightEv = *ev
 		}
 	}
+}
+
+func (m *Model) signOf(seq evtchn.Seq) sign {
+	f := m.view.finding
+	if f == nil {
+		return signNone
+	}
+	if f.UnnoticedSeq == seq {
+		return signUnnoticed
+	}
+	for _, e := range f.Evidence {
+		if e == seq {
+			return signEvidence
+		}
+	}
+	return signNone
 }
 
 // View draws the screen.
@@ -402,29 +472,22 @@ func (m *Model) View() string {
 		return "" // the size is not known yet
 	case m.w < MinWidth || m.h < MinHeight:
 		return fmt.Sprintf("This terminal has %d columns and %d lines: evtrace needs %d by %d.\nMake it larger, or use: evtrace tui --plain", m.w, m.h, MinWidth, MinHeight)
-	}
-	if m.mode == modeOverlay {
+	case m.mode == modeOverlay:
 		return m.overlayView()
+	case m.mode == modePick:
+		return m.pickView()
 	}
 	blocks := []string{m.titleView()}
-	if m.zoomed {
-		blocks = append(blocks, m.paneView(m.focus))
-	} else {
-		for p := range panes {
-			blocks = append(blocks, m.paneView(p))
-		}
+	for _, p := range m.shown() {
+		blocks = append(blocks, m.paneView(p))
 	}
 	blocks = append(blocks, m.statusView())
 	return strings.Join(blocks, "\n")
 }
 
-func (m *Model) paneView(p pane) string {
-	focused := p == m.focus
-	switch p {
-	case paneMachine:
-		return m.machine.View(&m.view, focused)
-	case paneWhy:
-		return m.why.View(&m.view, m.whyTitle(), m.whyNotes(), focused)
-	}
-	return m.events.View(&m.view, m.eventsTitle(), focused)
+// ShowStill updates everything but the window.
+func (p *stripPane) ShowStill(s *step, marks []timeline.Mark) {
+	from, to := p.model.Window()
+	p.Show(s, marks)
+	p.model.SetWindow(from, to)
 }

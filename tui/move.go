@@ -83,6 +83,9 @@ func (m *Model) stepBy(n int) tea.Cmd {
 	if m.focus == paneWhy && m.at >= 0 {
 		return m.stepWhy(n)
 	}
+	if m.filter != nil && m.other == nil {
+		return m.stepFiltered(n)
+	}
 	switch to := int64(m.seq) + int64(n); {
 	case to < 1:
 		m.atEnd(m.seq == 1, "the beginning of the trace")
@@ -142,6 +145,7 @@ func (m *Model) toFinding(i int) {
 	if m.jump(m.spots[i].seq) {
 		m.at = i
 		m.port = m.spots[i].finding.Port
+		m.fitStory()
 	}
 }
 
@@ -224,6 +228,14 @@ func (m *Model) start(j *job) tea.Cmd {
 // filled takes what a command found for a job, and goes on with it if it is still wanted.
 func (m *Model) filled(msg filledMsg) tea.Cmd {
 	msg.job.x.merge(msg.filled)
+	if m.filling == msg.job {
+		m.filling = nil // refresh asks again if the list still lacks something
+		if msg.err != nil {
+			m.clearFilter()
+			m.fail(msg.err)
+		}
+		return nil
+	}
 	if m.job != msg.job {
 		return nil
 	}

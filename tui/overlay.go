@@ -32,6 +32,9 @@ func (m *Model) helpLines() []string {
 		lines = append(lines, "You are in the machine: the port's record, its event word bit by bit (1 set, . clear, ? not known), and the vcpus that matter.",
 			"UP: upcall pending. UMASK: upcalls off. SEL: the words that the vcpu has been told to look at.", "")
 	}
+	if m.focus == paneStrip {
+		lines = append(lines, m.stripHelp()...)
+	}
 	for _, s := range m.acts {
 		lines = append(lines, s.title)
 		for _, a := range s.actions {
@@ -76,4 +79,37 @@ func (m *Model) inOverlay(k tea.KeyMsg) tea.Cmd {
 	}
 	m.scroll = max(min(m.scroll, len(m.overlay)-h), 0)
 	return nil
+}
+
+// equivalent shows the command lines that give what is on the screen.
+func (m *Model) equivalent() tea.Cmd {
+	name := m.opt.Name
+	if name == "" {
+		name = "TRACE"
+	}
+	name = quote(clean(name))
+	at := fmt.Sprintf("evtrace tui %s --at %d", name, m.seq)
+	lines := []string{"This step again:", "  " + at}
+	if m.other != nil {
+		lines = append(lines, "  "+at+" --policy "+quote(m.other.rerun.Policy))
+	}
+	lines = append(lines, "", "As text:", "  "+at+" --plain", "", "The findings:", "  evtrace analyze "+name)
+	if m.opt.Rerun != nil {
+		policy := "all"
+		if m.other != nil {
+			policy = quote(m.other.rerun.Policy)
+		}
+		lines = append(lines, "", "Other policies:", "  evtrace replay "+name+" --policy "+policy)
+	}
+	lines = append(lines, "", "Every event as text:", "  evtrace export "+name)
+	m.open(lines)
+	return nil
+}
+
+// quote makes a word for the shell.
+func quote(s string) string {
+	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:=,+-") == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

@@ -18,7 +18,7 @@ func Plain(w io.Writer, tr Trace, opt Options) error {
 	if err != nil {
 		return err
 	}
-	defer m.stop()
+	defer m.Close()
 	var b strings.Builder
 	put := func(block string) {
 		for _, l := range strings.Split(block, "\n") {
@@ -41,7 +41,7 @@ func Plain(w io.Writer, tr Trace, opt Options) error {
 	if opt.Notice != "" {
 		put(clean(opt.Notice))
 	}
-	for p := range panes {
+	for p := range paneStrip {
 		fmt.Fprintln(&b)
 		put(m.paneView(p))
 	}

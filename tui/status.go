@@ -16,6 +16,9 @@ func (m *Model) titleView() string {
 		left = " evtrace"
 	}
 	v := m.meta.Policy
+	if m.exchanged {
+		v += " INSTEAD of " + m.other.meta.Policy
+	}
 	if m.meta.Source == "observed" {
 		v = "capture"
 	} else if v == "" {
@@ -47,6 +50,12 @@ func (m *Model) statusView() string {
 		return m.inputView()
 	}
 	right := m.findingText()
+	if m.filter != nil {
+		right = strings.TrimLeft(right+"  filter "+clean(m.filterSrc), " ")
+	}
+	if len(m.breaks) > 0 {
+		right = strings.TrimLeft(fmt.Sprintf("%s  %s", right, count(len(m.breaks), "breakpoint")), " ")
+	}
 	left := ""
 	switch {
 	case m.mode == modeSetMark:
@@ -62,6 +71,9 @@ func (m *Model) statusView() string {
 	}
 	if len(m.running) > 0 {
 		left = strings.TrimLeft(m.runningText()+"  "+left, " ")
+	}
+	if left == "" && m.other != nil {
+		left = m.policyLine()
 	}
 	if left == "" {
 		left = "j k step   u finding   . , this port   [ ] cause, effect   tab pane   : go   ? help   q quit"
@@ -114,6 +126,10 @@ func count(n int, what string) string {
 }
 
 func (m *Model) eventsTitle() string {
+	if m.other != nil {
+		a, b := clean(m.meta.Policy), clean(m.other.meta.Policy)
+		return fmt.Sprintf("events, time in %s   left: %s   right: %s   %s only one has it", m.view.clock.unit(), a, b, m.glyphs.departs)
+	}
 	t := fmt.Sprintf("events, time in %s   %s from outside", m.view.clock.unit(), m.glyphs.input)
 	if m.meta.Source == "observed" {
 		t += fmt.Sprintf("  %s inferred", m.glyphs.inferred)

@@ -5,6 +5,8 @@ import (
 
 	"github.com/charmbracelet/lipgloss"
 	"github.com/muesli/termenv"
+
+	"github.com/evtrace/evtrace/tui/timeline"
 )
 
 // Styles are the looks of what is on the screen. Nothing is told by them alone: there is a character for each meaning, too.
@@ -12,7 +14,8 @@ type Styles struct {
 	Title, Focused, Header, Status, Dim, Cursor lipgloss.Style
 	Input, Inferred, Gap, Port                  lipgloss.Style
 	Changed, Bad, Good, Unknown, Key            lipgloss.Style
-	r                                           *lipgloss.Renderer
+
+	timeline timeline.Styles
 }
 
 // Colors says how many colours a terminal shows.
@@ -44,7 +47,15 @@ func DefaultStyles(c Colors) *Styles {
 		Title: color(s, "6"), Focused: color(s.Bold(true), "6"), Header: s.Bold(true), Status: s.Reverse(true), Dim: s.Faint(true),
 		Cursor: s.Reverse(true), Input: color(s, "4"), Inferred: s.Italic(true), Gap: color(s.Bold(true), "5"), Port: s.Bold(true),
 		Changed: color(s.Bold(true).Underline(true), "3"), Bad: color(s.Bold(true), "1"), Good: color(s, "2"), Unknown: color(s, "5"),
-		Key: s.Bold(true), r: r,
+		Key: s.Bold(true),
+		timeline: timeline.Styles{
+			Label: s, Selected: s.Bold(true), Axis: s.Faint(true), Density: color(s, "4"), Sampled: s.Faint(true),
+			Running: color(s, "2"), Upcall: color(s.Bold(true), "6"), Xen: color(s, "5"), Blocked: s.Faint(true), Runnable: color(s, "3"),
+			Polling: s.Faint(true), Offline: s.Faint(true), Unknown: s.Faint(true),
+			Clear: s.Faint(true), Masked: color(s, "3"), Exposed: color(s.Bold(true), "5"), Delivered: color(s.Bold(true), "2"),
+			Unnoticed: color(s.Bold(true).Reverse(true), "1"),
+			Finding:   color(s.Bold(true), "1"), Bookmark: color(s, "6"), Gap: color(s, "3"), Cursor: s.Bold(true), Column: s.Reverse(true),
+		},
 	}
 }
 

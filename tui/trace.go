@@ -19,6 +19,8 @@ type Trace interface {
 	StateAt(seq evtchn.Seq) (*evtchn.State, error)
 	// SeqAt gives the first event at or after a time, Len+1 if there is none.
 	SeqAt(t evtchn.Time) (evtchn.Seq, error)
+	// Keyframes lists the events after which a state can be had at little cost, in order.
+	Keyframes() []evtchn.Seq
 	// PortRanges lists the parts of the trace, in order, that may have events of a port: what lies outside has none.
 	PortRanges(p evtchn.Port) []Range
 }
@@ -31,8 +33,9 @@ type Rerun struct {
 	Policy string
 	Trace  Trace
 	Report *analyze.Report
-	Result analyze.PolicyResult // without its report, what the policy made of the trace
-	Close  func()               // gives up what the trace takes; not nil
+	// Departure is the first event of the recording that does not happen under this policy, 0 if all do.
+	Departure evtchn.Seq
+	Close     func() // gives up what the trace takes; not nil
 }
 
 // Mark is a place that a reader has named.

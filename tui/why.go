@@ -17,6 +17,7 @@ type whyPane struct {
 	glyphs  *glyphs
 	finding *analyze.Finding
 	links   []link
+	rows    []int // the sentence of each line on the screen, -1: none
 }
 
 // link is an event that a sentence names.
@@ -61,6 +62,20 @@ func (p *whyPane) next(at evtchn.Seq, dir int) evtchn.Seq {
 	return best
 }
 
+// at gives the event that a line of the pane names, 0 if none: the last of its sentence that is not the cursor's.
+func (p *whyPane) at(y int, cursor evtchn.Seq) evtchn.Seq {
+	if y < 1 || y >= len(p.rows) || p.rows[y] < 0 {
+		return 0
+	}
+	var seq evtchn.Seq
+	for _, l := range p.links {
+		if l.sentence == p.rows[y] && (l.seq != cursor || seq == 0) {
+			seq = l.seq
+		}
+	}
+	return seq
+}
+
 // current is the sentence that the cursor has got to, -1 before the first.
 func (p *whyPane) current(at evtchn.Seq) int {
 	best, cur := evtchn.Seq(0), -1
@@ -98,6 +113,7 @@ func (p *whyPane) View(s *step, title string, notes []string, focused bool) stri
 	}
 	cur := p.current(s.seq)
 	var story []string
+	var of []int
 	from := 0 // line of the current sentence
 	for i, why := range p.finding.Why {
 		mark := "  "
@@ -112,11 +128,16 @@ func (p *whyPane) View(s *step, title string, notes []string, focused bool) stri
 			if i == cur {
 				text = p.styles.Header.Render(text)
 			}
-			story = append(story, text)
+			story, of = append(story, text), append(of, i)
 		}
 	}
 	room := p.h - len(lines)
 	skip := max(min(from, len(story)-room), 0)
+	p.rows = p.rows[:0]
+	for range lines {
+		p.rows = append(p.rows, -1)
+	}
+	p.rows = append(p.rows, of[skip:]...)
 	lines = append(lines, story[skip:]...)
 	return block2(lines, p.w, p.h)
 }

@@ -17,16 +17,19 @@ import (
 
 	"github.com/evtrace/evtrace/analyze"
 	"github.com/evtrace/evtrace/evtchn"
+	"github.com/evtrace/evtrace/evtchn/text"
+	"github.com/evtrace/evtrace/replay"
 	"github.com/evtrace/evtrace/store"
 	"github.com/evtrace/evtrace/tui"
 )
 
 // tuiFlags are the flags of the verb tui.
 type tuiFlags struct {
-	at    string
-	plain bool
-	ascii bool
-	in    inputOptions
+	at     string
+	policy string
+	plain  bool
+	ascii  bool
+	in     inputOptions
 }
 
 func newTUI(a *app) *cobra.Command {
@@ -36,17 +39,18 @@ func newTUI(a *app) *cobra.Command {
 		GroupID: groupJudge,
 		Short:   "step through a trace in the terminal, from where an event was lost",
 		Long: `Tui opens a trace at the step where the first lost event went unnoticed, and shows the events around it, the bits of the machine, and
-why it came to that. From there one steps forwards and backwards; ? lists the keys.
+why it came to that. From there one steps forwards and backwards; ? lists the keys. --policy, or the key p, runs the same inputs under
+another policy and shows both side by side.
 
---plain prints that step as text instead, for scripts and screen readers.
+--plain prints that step as text instead, for scripts and screen readers: the examples below are to be used without it, too.
 
 TRACE is a trace file, a trace in text form, or a capture, which is imported for the occasion; - is stdin. The trace is never changed:
 marks are kept beside it, in TRACE.marks.json.`,
-		Example: `  evtrace tui a.evt
-  evtrace tui a.evt --at 12369
-  evtrace tui a.evt --at 114.44ms
+		Example: `  evtrace tui a.evt --plain
+  evtrace tui a.evt --at 12369 --plain
+  evtrace tui a.evt --at 114.44ms --plain
   evtrace tui a.evt --at lost:65#1 --plain
-  evtrace tui trace.txt.zst`,
+  evtrace tui trace.txt.zst --plain`,
 		Args: exactly(1, "one: the trace"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !f.plain && !(isTerminal(a.out) && (args[0] == "-" || isInputTerminal(a.in))) {
@@ -57,6 +61,8 @@ marks are kept beside it, in TRACE.marks.json.`,
 	}
 	fl := c.Flags()
 	fl.StringVar(&f.at, "at", "", "begin at an event (`WHERE`: 1234), a time (1.2ms), or a finding (lost:65#1, or finding for the first)")
+	fl.StringVar(&f.policy, "policy", "", "`POLICY` to show beside the recorded one")
+	_ = c.RegisterFlagCompletionFunc("policy", completePolicies)
 	fl.BoolVar(&f.plain, "plain", false, "print the step as text and exit")
 	fl.BoolVar(&f.ascii, "ascii", !isUTF8(), "draw with ASCII characters alone (default: unless the locale is of UTF-8)")
 	fl.StringVar(&f.in.context, "context", "", "`DIR` of the files that go with a capture (default: beside it)")
@@ -122,6 +128,27 @@ func (a *app) tui(cmd *cobra.Command, name string, f *tuiFlags) error {
 		src := &counted{ctx: ctx, src: t.Events(1), progress: progress}
 		return analyze.Run(t.Meta(), src, analyze.Options{})
 	}
+	if t.Meta().Source == evtchn.SourceSim {
+		opt.Rerun = t.rerun
+	}
+	if f.policy != "" {
+		switch _, err := evtchn.ParsePolicy(f.policy); {
+		case err != nil:
+			return err
+		case opt.Rerun == nil:
+			return about(name, replay.ErrObserved)
+		}
+		opt.Policy = f.policy
+	}
+	opt.Save = func(file string, r tui.Range) error { return a.saveRange(t, file, r) }
+	if t.temp == nil || t.form == formFtrace && t.name != "stdin" {
+		book := &bookmarks{path: t.name + marksSuffix, of: t}
+		if opt.Marks, err = book.load(); err != nil {
+			opt.Notice = err.Error()
+		} else {
+			opt.SaveMarks = book.save
+		}
+	}
 	if opt.At, err = findPlace(t, f.at, opt.Report); err != nil {
 		return err
 	}
@@ -139,6 +166,7 @@ func (a *app) tui(cmd *cobra.Command, name string, f *tuiFlags) error {
 	} else {
 		popt = append(popt, tea.WithInput(a.in))
 	}
+	defer m.Close()
 	if _, err = tea.NewProgram(m, popt...).Run(); errors.Is(err, tea.ErrProgramKilled) && ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -233,4 +261,77 @@ func findPlace(t *trace, at string, r *analyze.Report) (evtchn.Seq, error) {
 		return 0, t.named(err)
 	}
 	return max(min(seq, evtchn.Seq(n)), 1), nil
+}
+
+// rerun runs the trace under another policy into a temporary file.
+func (t *trace) rerun(ctx context.Context, p evtchn.Policy, progress func(uint64)) (_ *tui.Rerun, err error) {
+	dir, err := os.MkdirTemp("", "evtrace-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			os.RemoveAll(dir)
+		}
+	}()
+	meta := t.Meta()
+	meta.Policy, meta.Complete, meta.Events = p.String(), true, 0
+	path := filepath.Join(dir, "rerun.evt")
+	w, err := store.Create(path, meta, store.Options{})
+	if err != nil {
+		return nil, err
+	}
+	an, err := analyze.NewAnalyzer(meta, analyze.Options{})
+	if err != nil {
+		w.Abort()
+		return nil, err
+	}
+	opt := replay.Options{Progress: func(n uint64, _ evtchn.Time) { progress(n) }}
+	out, err := replay.Run(ctx, t, p, sinkFunc(func(ev *evtchn.Event) error { return errors.Join(an.Add(ev), w.Add(ev)) }), opt)
+	if err != nil {
+		w.Abort()
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	f, err := store.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	r := an.Finish()
+	return &tui.Rerun{
+		Policy: p.String(), Trace: tuiTrace{f}, Report: r, Departure: out.Departure,
+		Close: func() {
+			f.Close()
+			os.RemoveAll(dir)
+		},
+	}, nil
+}
+
+// saveRange writes some of a trace's events as text.
+func (a *app) saveRange(t *trace, name string, r tui.Range) error {
+	meta := t.Meta()
+	meta.Events, meta.Complete = 0, false
+	if _, err := os.Lstat(name); err == nil {
+		return fmt.Errorf("%s: it exists, and is not replaced", name)
+	}
+	o, err := a.createText(name, false)
+	if err != nil {
+		return err
+	}
+	defer o.abort()
+	src := t.Events(r.First)
+	var b []byte
+	var ev evtchn.Event
+	for seq := r.First; seq <= r.Last; seq++ {
+		if err := src.Next(&ev); err != nil {
+			return err
+		}
+		b = append(text.AppendEvent(b[:0], &ev), '\n')
+		if _, err := o.Write(b); err != nil {
+			return o.fail(err)
+		}
+	}
+	return o.commit()
 }

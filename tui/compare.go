@@ -1,0 +1,324 @@
+package tui
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	tea "github.com/charmbracelet/bubbletea"
+
+	"github.com/evtrace/evtrace/analyze"
+	"github.com/evtrace/evtrace/evtchn"
+)
+
+// recording is a trace with what is known of it.
+type recording struct {
+	tr     Trace
+	meta   evtchn.Meta
+	n      evtchn.Seq
+	last   evtchn.Time // of the last event
+	tape   *tape
+	report *analyze.Report
+	spots  []spot
+}
+
+func newRecording(tr Trace) (recording, error) {
+	r := recording{tr: tr, meta: tr.Meta(), n: evtchn.Seq(tr.Len()), tape: newTape(tr)}
+	if r.n > 0 {
+		ev, err := r.tape.event(r.n)
+		if err != nil {
+			return r, err
+		}
+		r.last = ev.Time
+	}
+	return r, nil
+}
+
+// comparison is another policy's recording beside the trace.
+type comparison struct {
+	recording
+	rerun *Rerun
+}
+
+// choosePolicy offers the policies.
+func (m *Model) choosePolicy() tea.Cmd {
+	switch {
+	case m.opt.Rerun == nil:
+		m.say("this trace cannot be run again: a capture of a real system has no actors")
+		return nil
+	case m.exchanged:
+		m.say("x goes back to the recording first")
+		return nil
+	}
+	var items []item
+	if m.other != nil {
+		items = append(items, item{"none: the recording alone", func(m *Model) tea.Cmd { m.dropOther(); return nil }})
+	}
+	recorded, _ := evtchn.ParsePolicy(m.meta.Policy)
+	for _, pre := range evtchn.Presets() {
+		if pre.Policy == recorded {
+			continue
+		}
+		items = append(items, item{fmt.Sprintf("%-24s %s", pre.Name, pre.Doc), func(m *Model) tea.Cmd { return m.startPolicy(pre.Policy) }})
+	}
+	m.offer("the same inputs under which policy? :policy=unmask=hypercall,rebind=2021 composes one", items)
+	return nil
+}
+
+// setPolicy runs the trace under a policy that was typed.
+func (m *Model) setPolicy(spec string) (tea.Cmd, error) {
+	if m.opt.Rerun == nil {
+		return nil, fmt.Errorf("this trace cannot be run again: a capture of a real system has no actors")
+	}
+	if m.exchanged {
+		return nil, fmt.Errorf("x goes back to the recording first")
+	}
+	if spec == "" || spec == "none" {
+		m.dropOther()
+		return nil, nil
+	}
+	p, err := evtchn.ParsePolicy(spec)
+	if err != nil {
+		return nil, err
+	}
+	return m.startPolicy(p), nil
+}
+
+// rerunMsg brings a trace under another policy.
+type rerunMsg struct {
+	rerun *Rerun
+	err   error
+}
+
+const rerunning = "replaying"
+
+func (m *Model) startPolicy(p evtchn.Policy) tea.Cmd {
+	if _, busy := m.running[rerunning]; busy {
+		m.say("a replay is under way: wait for it, or esc stops it")
+		return nil
+	}
+	m.dropOther()
+	ctx, stop := context.WithCancel(m.background)
+	m.stopRerun = stop
+	run := m.opt.Rerun
+	return m.work(rerunning, func(_ context.Context, progress func(uint64)) tea.Msg {
+		r, err := run(ctx, p, progress)
+		return rerunMsg{r, err}
+	})
+}
+
+func (m *Model) dropOther() {
+	if m.exchanged {
+		m.exchange()
+	}
+	if m.other != nil {
+		m.other.rerun.Close()
+		m.other = nil
+		m.events.rows = nil
+	}
+}
+
+// takeRerun shows a trace under another policy beside the recording.
+func (m *Model) takeRerun(msg rerunMsg) tea.Cmd {
+	delete(m.running, rerunning)
+	if msg.err != nil {
+		if m.background.Err() == nil && msg.err != context.Canceled {
+			m.fail(msg.err)
+		}
+		return nil
+	}
+	rec, err := newRecording(msg.rerun.Trace)
+	if err != nil {
+		msg.rerun.Close()
+		m.fail(err)
+		return nil
+	}
+	rec.report = msg.rerun.Report
+	if rec.report == nil {
+		rec.report = &analyze.Report{}
+	}
+	rec.spots = spotsOf(rec.report, rec.n)
+	m.other = &comparison{rec, msg.rerun}
+	m.events.rows = nil
+	m.say("%s   d: where it departs  x: step there", m.policyLine())
+	return nil
+}
+
+// departure goes to where the other policy first does something else.
+func (m *Model) departure() tea.Cmd {
+	switch {
+	case m.other == nil:
+		m.say("no other policy is shown: p chooses one")
+	case m.exchanged:
+		m.say("x goes back to the recording first")
+	case m.other.rerun.Departure == 0:
+		m.say("%s does exactly the same", m.other.rerun.Policy)
+	default:
+		m.jump(min(m.other.rerun.Departure, m.n))
+	}
+	return nil
+}
+
+// exchange steps through the other policy's trace, with the recording beside it, or back.
+func (m *Model) exchange() tea.Cmd {
+	if m.other == nil {
+		m.say("no other policy is shown: p chooses one")
+		return nil
+	}
+	seq := m.aligned()
+	if seq == 0 {
+		seq = 1
+	}
+	m.recording, m.other.recording = m.other.recording, m.recording
+	m.exchanged = !m.exchanged
+	m.indexes, m.jumps, m.jumpAt, m.at = nil, nil, 0, -1
+	src := m.filterSrc
+	m.clearFilter()
+	m.strip.model.SetStrip(nil)
+	if err := m.goTo(min(seq, m.n)); err != nil {
+		m.fail(err)
+	}
+	if src != "" {
+		_ = m.setFilter(src)
+	}
+	return nil
+}
+
+// aligned gives the event of the other trace at the cursor's: the same one, or the last that is not later. 0: it has none.
+func (m *Model) aligned() evtchn.Seq {
+	if m.other == nil || m.seq == 0 {
+		return 0
+	}
+	return alignedTo(&m.other.recording, m.view.ev)
+}
+
+// near enough for events at the same moment of a simulation
+const alignLook = 4096
+
+func alignedTo(o *recording, ev *evtchn.Event) evtchn.Seq {
+	from, err := o.tr.SeqAt(ev.Time)
+	if err != nil {
+		return 0
+	}
+	for s := from; s <= min(from+alignLook, o.n); s++ {
+		e, err := o.tape.event(s)
+		if err != nil || e.Time != ev.Time {
+			break
+		}
+		if alike(e, ev) {
+			return s
+		}
+	}
+	return from - 1
+}
+
+// alike compares what two events do and when, not their numbers.
+func alike(a, b *evtchn.Event) bool {
+	x := *a
+	x.Seq, x.Cause = b.Seq, b.Cause
+	return x == *b
+}
+
+// pair is a line of the list with two columns: an event of the one trace, of the other, or one that both have.
+type pair struct{ left, right evtchn.Seq }
+
+// pairs lines up two traces around a place: h lines, of which the one with seq is at. Both share the inputs and the clock, so that what
+// happens in both stands side by side, and what only one has stands alone.
+func pairs(a, b *recording, seq evtchn.Seq, h, at int) []pair {
+	ev, err := a.tape.event(seq)
+	if err != nil {
+		return nil
+	}
+	r := alignedTo(b, ev)
+	here := pair{left: seq}
+	before, after := r, r+1
+	if r > 0 {
+		if e, err := b.tape.event(r); err == nil && alike(e, ev) {
+			here.right, before = r, r-1
+		}
+	}
+	get := func(rec *recording, s evtchn.Seq) *evtchn.Event {
+		if s < 1 || s > rec.n {
+			return nil
+		}
+		e, err := rec.tape.event(s)
+		if err != nil {
+			return nil
+		}
+		return e
+	}
+	var up []pair
+	for l, r := seq-1, before; len(up) < at; {
+		x, y := get(a, l), get(b, r)
+		switch {
+		case x == nil && y == nil:
+			at = len(up)
+		case x != nil && y != nil && alike(x, y):
+			up = append(up, pair{l, r})
+			l, r = l-1, r-1
+		case y == nil || x != nil && x.Time >= y.Time && !hasAlike(b, r, x, -1):
+			up = append(up, pair{left: l})
+			l--
+		default:
+			up = append(up, pair{right: r})
+			r--
+		}
+	}
+	slices.Reverse(up)
+	list := append(up, here)
+	for l, r := seq+1, after; len(list) < h; {
+		x, y := get(a, l), get(b, r)
+		switch {
+		case x == nil && y == nil:
+			return list
+		case x != nil && y != nil && alike(x, y):
+			list = append(list, pair{l, r})
+			l, r = l+1, r+1
+		case y == nil || x != nil && x.Time <= y.Time && !hasAlike(b, r, x, 1):
+			list = append(list, pair{left: l})
+			l++
+		default:
+			list = append(list, pair{right: r})
+			r++
+		}
+	}
+	return list
+}
+
+// hasAlike reports whether an event follows in a trace at the same moment.
+func hasAlike(rec *recording, s evtchn.Seq, ev *evtchn.Event, dir int) bool {
+	for range 64 {
+		if s < 1 || s > rec.n {
+			return false
+		}
+		e, err := rec.tape.event(s)
+		if err != nil || e.Time != ev.Time {
+			return false
+		}
+		if alike(e, ev) {
+			return true
+		}
+		if dir > 0 {
+			s++
+		} else {
+			s--
+		}
+	}
+	return false
+}
+
+// policyLine says how the other policy did, with its cost.
+func (m *Model) policyLine() string {
+	if m.exchanged {
+		return fmt.Sprintf("this is what %s would have made of it; x goes back to the recording", m.meta.Policy)
+	}
+	r := m.other.report
+	text := fmt.Sprintf("%s: %s", m.other.rerun.Policy, r.Verdict)
+	if r.Totals.Lost > 0 {
+		text += fmt.Sprintf(", %d lost", r.Totals.Lost)
+	}
+	if r.Totals.Late > 0 {
+		text += fmt.Sprintf(", %d late", r.Totals.Late)
+	}
+	return text + fmt.Sprintf("; %d hypercalls, %d IPIs, %d spurious upcalls", r.Costs.Hypercalls, r.Costs.IPIs, r.Costs.SpuriousUpcalls)
+}
