@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -116,12 +115,4 @@ func (w *watched) Next(ev *evtchn.Event) error {
 	}
 	w.n++
 	return w.src.Next(ev)
-}
-
-// momentText writes a moment of a trace's clock for people: seconds with as many digits as the clock has.
-func momentText(t int64, unit string) string {
-	if unit == "ticks" {
-		return fmt.Sprintf("tick %d", t)
-	}
-	return fmt.Sprintf("%.9f s", float64(t)/1e9)
 }

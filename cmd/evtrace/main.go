@@ -13,9 +13,12 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/evtrace/evtrace/cmd/evtrace/termquery"
 )
 
 func main() {
+	termquery.Restore()
 	signal.Ignore(syscall.SIGPIPE) // writing fails instead, so that temporary files are removed
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
