@@ -93,6 +93,17 @@ func (c clock) time(t evtchn.Time, span uint64, cols int) string {
 	return ""
 }
 
+// full writes a time in the unit that fits the window, with all its digits.
+func (c clock) full(t evtchn.Time, span uint64) string {
+	s := c.time(t, span, math.MaxInt32)
+	unit := strings.TrimLeft(s, "-.0123456789")
+	s = strings.TrimSuffix(s, unit)
+	if strings.Contains(s, ".") {
+		s = strings.TrimRight(strings.TrimRight(s, "0"), ".")
+	}
+	return s + unit
+}
+
 // exact writes n/size with so many digits behind the point, cut off.
 func exact(n, size int64, digits int) string {
 	whole, rest := n/size, n%size

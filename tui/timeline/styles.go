@@ -100,5 +100,5 @@ var unicode = glyphs{
 var ascii = glyphs{
 	act:  [activities]rune{ActUnknown: '?', ActOffline: ' ', ActBlocked: '.', ActPolling: 'p', ActRunnable: 'r', ActRunning: '=', ActXen: 'X', ActUpcall: 'U'},
 	life: [lives]rune{LifeUnknown: '?', LifeClear: '.', LifeMasked: 'm', LifeExposed: 'e', LifeDelivered: 'd', LifeUnnoticed: '!'},
-	axis: '-', wave: '~', tick: '+', finding: 'F', bookmark: 'v', gap: '%', cursor: '^', onMark: '&', dense: [4]rune{'x', 'c', 'k', '#'}, micro: "u",
+	axis: '-', wave: '~', tick: '|', finding: 'F', bookmark: 'v', gap: '%', cursor: '^', onMark: '&', dense: [4]rune{'x', 'c', 'k', '#'}, micro: "u",
 }

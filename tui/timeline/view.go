@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/evtrace/evtrace/evtchn"
 )
@@ -275,12 +276,10 @@ func (d *drawing) axis(rows []row) {
 			continue
 		}
 		label := "+" + ck.amount(step*i)
-		if x+1+len(label) > m.w {
-			d.cells[x] = cell{m.g.tick, classAxis}
-			continue
-		}
 		d.cells[x] = cell{m.g.tick, classAxis}
-		end = d.text(x+1, m.w, label, classLabel)
+		if x+1+utf8.RuneCountInString(label) <= m.w {
+			end = d.text(x+1, m.w, label, classLabel)
+		}
 	}
 }
 
@@ -361,8 +360,8 @@ func (d *drawing) caret() {
 		return
 	}
 	d.cells[d.cursor] = cell{d.m.g.cursor, classCursor}
-	text := clockOf(d.m.meta, d.m.g).time(d.m.cursor, d.m.span(), d.grid.cols)
-	n := len([]rune(text))
+	text := clockOf(d.m.meta, d.m.g).full(d.m.cursor, d.m.span())
+	n := utf8.RuneCountInString(text)
 	x := d.cursor + 2
 	if x+n > d.m.w {
 		x = d.cursor - 1 - n
@@ -372,7 +371,7 @@ func (d *drawing) caret() {
 	}
 }
 
-// Legend explains the glyphs in one line each: vcpus, port, marks.
+// Legend explains the glyphs, in a line each for vcpus, the port, marks, numbers of events, and the axis.
 func (m *Model) Legend() []string {
 	line := func(pairs ...any) string {
 		var b strings.Builder
@@ -393,7 +392,7 @@ func (m *Model) Legend() []string {
 		"port: " + line(g.life[LifeUnnoticed], "UNNOTICED", g.life[LifeDelivered], "delivered", g.life[LifeExposed], "pending, unmasked",
 			g.life[LifeMasked], "pending, masked", g.life[LifeClear], "clear", g.life[LifeUnknown], "unknown"),
 		"marks: " + line(g.finding, "finding", g.bookmark, "bookmark", g.gap, "records lost", g.cursor, "cursor", g.onMark, "cursor on a mark"),
-		"events: 1-9 a cell  " + line(g.dense[0], "10+", g.dense[1], "100+", g.dense[2], "1000+", g.dense[3], "10000+") + "  axis: " +
-			line(g.axis, "every event read", g.wave, "sampled"),
+		"events: 1-9 a cell  " + line(g.dense[0], "10+", g.dense[1], "100+", g.dense[2], "1000+", g.dense[3], "10000+"),
+		"axis: " + line(g.axis, "every event read", g.wave, "sampled", '+', "N: so many vcpus have no row"),
 	}
 }
