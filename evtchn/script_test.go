@@ -234,8 +234,6 @@ func verify(t fataler, d *driver) {
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
-	if len(problems) > 0 {
-	}
 	for i, p := range problems {
 		if i == 10 {
 			t.Errorf("... and %d more", len(problems)-i)
