@@ -202,3 +202,19 @@ func TestFixtures(t *testing.T) {
 		}
 	}
 }
+
+// TestDemo wants screens that fit: no section of the demonstration is higher than 40 lines, no line wider than 100 columns.
+func TestDemo(t *testing.T) {
+	lines, height := strings.Split(must(t, 0, "demo"), "\n"), 0
+	for i, line := range lines {
+		if len(line) > 100 {
+			t.Errorf("line %d has %d columns: %s", i+1, len(line), line)
+		}
+		if height++; i+1 < len(lines) && strings.HasPrefix(lines[i+1], "====") {
+			height = 1
+		}
+		if height > 40 {
+			t.Errorf("line %d: the section is higher than 40 lines", i+1)
+		}
+	}
+}

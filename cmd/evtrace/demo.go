@@ -136,7 +136,7 @@ func (d *demo) evidence(f *analyze.Finding) error {
 	if to < from || to-from > 200 {
 		to = from
 	}
-	fmt.Fprintf(&d.b, "  %-7s %-9s %-5s %-17s %-11s %s\n", "event", "ns later", "vcpu", "who", "step", "what")
+	fmt.Fprintf(&d.b, "  %-7s %-8s %-4s %-14s %-10s %s\n", "event", "ns later", "vcpu", "who", "step", "what")
 	src, meta := d.trace.Events(from), d.trace.Meta()
 	var ev evtchn.Event
 	var first evtchn.Time
@@ -155,13 +155,13 @@ func (d *demo) evidence(f *analyze.Finding) error {
 		mark := ""
 		switch ev.Seq {
 		case f.UnnoticedSeq:
-			mark = "   <- nobody will look"
+			mark = "  <- nobody looks now"
 		default:
 			if f.ExposedAt != nil && int64(ev.Time) == *f.ExposedAt && ev.Kind == evtchn.KindMaskClear {
-				mark = "   <- from here on somebody must"
+				mark = "  <- from here on somebody must"
 			}
 		}
-		line := fmt.Sprintf("  %-7s %-9d %-5d %-17s %-11s %s%s", fmt.Sprintf("#%d", ev.Seq), ev.Time-first, ev.VCPU,
+		line := fmt.Sprintf("  %-7s %-8d %-4d %-14s %-10s %s%s", fmt.Sprintf("#%d", ev.Seq), ev.Time-first, ev.VCPU,
 			text.AppendContext(nil, &ev, &meta), ev.Kind, text.AppendWhat(nil, &ev, &meta), mark)
 		d.b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
