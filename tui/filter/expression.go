@@ -158,11 +158,11 @@ func (r *readers) Visit(n *ast.Node) {
 }
 
 // byKind evaluates a script that depends on nothing but the kind for every kind, once and for all. It gives nil if the script cannot be evaluated.
-func (sc *script) byKind() node {
+func (n *script) byKind() node {
 	in := newInterpretation(evtchn.Meta{})
 	var set kindIn
 	for k := range 256 {
-		switch sc.eval(&evtchn.Event{Kind: evtchn.Kind(k)}, nil, in) {
+		switch n.eval(&evtchn.Event{Kind: evtchn.Kind(k)}, nil, in) {
 		case evtchn.One:
 			set.add(evtchn.Kind(k))
 		case evtchn.Unknown:

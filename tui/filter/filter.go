@@ -99,16 +99,15 @@ func (p *program) Ports() (ports []evtchn.Port, ok bool) {
 	return ports, true
 }
 
-// Kinds lists, in order, the kinds outside of which nothing matches; ok is false if any kind can match.
+// Kinds lists, in order, the kinds outside of which nothing matches; ok is false if any kind can match. Numbers that are not valid kinds
+// are among them where they match.
 func (p *program) Kinds() (kinds []evtchn.Kind, ok bool) {
 	s := implied(p.root, fieldKind)
 	if s == nil {
 		return nil, false
 	}
 	for _, v := range s.list {
-		if k := evtchn.Kind(v); k.Valid() {
-			kinds = append(kinds, k)
-		}
+		kinds = append(kinds, evtchn.Kind(v))
 	}
 	return kinds, true
 }

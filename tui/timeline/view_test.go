@@ -192,7 +192,7 @@ func TestAnything(t *testing.T) {
 			case 5:
 				m.Center(when())
 			case 6:
-				lo, hi = when(), when()
+				lo, hi = limit(when()), limit(when()) // the last time has none behind it
 				m.SetBounds(lo, hi)
 				if hi < lo {
 					hi = lo
