@@ -187,8 +187,20 @@ func taskProcs() {
 	define(procOpMask, "disable_irq",
 		step{kind: KindMaskTAS, text: "MASK[port] = 1",
 			do: func(m *Machine, c *context, f *frame, ev *Event) { ev.Res = bit(m.Masked(f.port)) }})
+	procTable[procOpMask].begin = func(m *Machine, c *context, f *frame) {
+		if m.policy.Ack == Ack2021 {
+			f.done()
+			c.doMask(procDoMask2021, f.port, reasonExplicit)
+		}
+	}
 	define(procOpUnmask, "enable_irq")
-	procTable[procOpUnmask].begin = func(m *Machine, c *context, f *frame) { c.call(m.procs.unmask, f.port, NoVCPU) }
+	procTable[procOpUnmask].begin = func(m *Machine, c *context, f *frame) {
+		if m.policy.Ack == Ack2021 {
+			c.doMask(procDoUnmask2021, f.port, reasonExplicit)
+			return
+		}
+		c.call(m.procs.unmask, f.port, NoVCPU)
+	}
 }
 
 // resumeBind goes on after the hypercall of a bind, and after that which moves the port to the binder.
