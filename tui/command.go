@@ -45,7 +45,7 @@ func (m *Model) inputView() string {
 	if note == "" {
 		return m.input.View(m.styles, promptSigns[m.asked], m.w)
 	}
-	w := min(max(ansi.StringWidth(note), 2), m.w/2)
+	w := min(max(ansi.StringWidth(note), 2), m.w*3/5)
 	st := m.styles.Bad
 	if note == "ok" || note == "as text" {
 		st = m.styles.Good

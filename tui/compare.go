@@ -320,5 +320,10 @@ func (m *Model) policyLine() string {
 	if r.Totals.Late > 0 {
 		text += fmt.Sprintf(", %d late", r.Totals.Late)
 	}
-	return text + fmt.Sprintf("; %d hypercalls, %d IPIs, %d spurious upcalls", r.Costs.Hypercalls, r.Costs.IPIs, r.Costs.SpuriousUpcalls)
+	if m.report == nil {
+		return text
+	}
+	cost := func(what string, is, was uint64) string { return fmt.Sprintf(", %s %d -> %d", what, was, is) }
+	c, own := &r.Costs, &m.report.Costs
+	return text + cost("hypercalls", c.Hypercalls, own.Hypercalls) + cost("IPIs", c.IPIs, own.IPIs) + cost("spurious upcalls", c.SpuriousUpcalls, own.SpuriousUpcalls)
 }

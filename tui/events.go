@@ -295,7 +295,7 @@ func (p *eventsPane) line(s *step, r *row) string {
 		c.time, s.clock.at(ev.Time), c.vcpu, vcpuName(ev.VCPU), fit(clean(contextName(ev, s.meta)), c.ctx), fit(ev.Kind.String(), c.kind),
 		c.port, portName(ev), what(ev, s.meta))
 	if r.sign == signUnnoticed {
-		line += "   " + p.glyphs.unnoticed + " unnoticed from here on"
+		line += "   " + p.glyphs.unnoticed + " unnoticed"
 	}
 	line = fit(line, p.w)
 	switch {

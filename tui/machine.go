@@ -72,10 +72,10 @@ func (p *machinePane) record(s *step) []string {
 	if s.port == evtchn.NoPort || int(s.port) >= s.cur.Ports() {
 		return []string{p.styles.Dim.Render("no port is looked at: . finds the next event of a port, enter takes this event's")}
 	}
-	is := s.cur.PortAt(s.port)
+	is := portAt(s.cur, s.port)
 	was := is
 	if s.prev != nil {
-		was = s.prev.PortAt(s.port)
+		was = portAt(s.prev, s.port)
 	}
 	var b strings.Builder
 	b.WriteString(p.styles.Header.Render(fmt.Sprintf("port %d", s.port)))
@@ -140,11 +140,11 @@ func (p *machinePane) standing(s *step, is *evtchn.PortState) string {
 	text := strings.Join(parts, ", ")
 	switch {
 	case is.UnnoticedSeq != 0:
-		text += ", " + since("UNNOTICED", is.UnnoticedSeq, is.UnnoticedAt) + ": nobody is going to look"
+		head := since("UNNOTICED", is.UnnoticedSeq, is.UnnoticedAt) + ": nobody is going to look; " + text
 		if is.Swallowed > 0 {
-			text += fmt.Sprintf("; %d swallowed", is.Swallowed)
+			head = fmt.Sprintf("%s; %d swallowed", head, is.Swallowed)
 		}
-		return p.styles.Bad.Render(p.glyphs.unnoticed + " " + text)
+		return p.styles.Bad.Render(p.glyphs.unnoticed + " " + head)
 	case is.ExposedSeq != 0 && s.cur.Owed(s.port):
 		text += ": somebody is about to tell a vcpu"
 	case is.ExposedSeq != 0:
@@ -220,7 +220,7 @@ func (p *machinePane) word(s *step, w, h int) []string {
 			if int(v) >= len(st.V) {
 				return evtchn.Unknown
 			}
-			return st.Accepts(v, q)
+			return accepts(st, v, q)
 		})
 	}
 	if at := int(port) - int(base); at >= 0 && at < n {
@@ -334,7 +334,7 @@ func (p *machinePane) vcpu(s *step, v evtchn.VCPU) string {
 		cell(is.Up.String(), 3, was.Up != is.Up) + cell(is.Umask.String(), 6, was.Umask != is.Umask)
 	line += cell(selText(s.cur, v), 0, was.Sel != is.Sel || was.SelKnown != is.SelKnown)
 	if s.port != evtchn.NoPort && int(s.port) < s.cur.Ports() {
-		ps := s.cur.PortAt(s.port)
+		ps := portAt(s.cur, s.port)
 		switch {
 		case ps.Status != evtchn.PortFree && ps.Owner == v:
 			line += fmt.Sprintf("  owns %d", s.port)
@@ -345,7 +345,7 @@ func (p *machinePane) vcpu(s *step, v evtchn.VCPU) string {
 	if s.cur.Heedless(v) {
 		line += p.styles.Bad.Render("  will not look")
 	}
-	if is.Kicks > 0 {
+	if is.Kicks > 0 && !s.cur.Observed { // a capture does not show when it arrives
 		line += "  IPI under way"
 	}
 	return line

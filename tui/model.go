@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/charmbracelet/bubbles/key"
 	tea "github.com/charmbracelet/bubbletea"
@@ -78,6 +79,7 @@ type Model struct {
 	background context.Context
 	stop       context.CancelFunc
 	running    map[string]uint64 // what is done in the background, and how far it is
+	every      time.Duration     // between looks at how far
 	quitting   bool
 }
 
@@ -100,7 +102,7 @@ func New(tr Trace, opt Options) (*Model, error) {
 		return nil, err
 	}
 	m := &Model{recording: rec, opt: opt, at: -1, lacks: -1, keys: DefaultKeyMap(), styles: opt.Styles, glyphs: &unicodeGlyphs,
-		running: make(map[string]uint64), marks: opt.Marks}
+		running: make(map[string]uint64), every: 150 * time.Millisecond, marks: opt.Marks}
 	if m.styles == nil {
 		m.styles = DefaultStyles(ColorsBasic)
 	}

@@ -172,17 +172,18 @@ func (m *Model) nextFinding(dir int) tea.Cmd {
 			}
 		}
 		if i < 0 && dir > 0 {
-			i = len(m.spots)
+			i = len(m.spots) // none: begin again
 		}
 	}
 	switch {
 	case i < 0:
-		m.say("no finding before this one")
+		i = len(m.spots) - 1
+		m.say("none before: this is the last finding")
 	case i >= len(m.spots):
-		m.say("no finding after this one")
-	default:
-		m.toFinding(i)
+		i = 0
+		m.say("none after: this is the first finding")
 	}
+	m.toFinding(i)
 	return nil
 }
 

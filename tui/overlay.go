@@ -15,14 +15,17 @@ func (m *Model) toggleHelp() tea.Cmd {
 
 // open shows lines over the panes.
 func (m *Model) open(lines []string) {
-	m.mode, m.overlay, m.scroll = modeOverlay, lines, 0
+	m.mode, m.overlay, m.scroll = modeOverlay, nil, 0
+	for _, l := range lines {
+		m.overlay = append(m.overlay, wrap(l, max(m.w-2, 20))...)
+	}
 }
 
 // helpLines is made from the key map. What belongs to the focused pane comes first.
 func (m *Model) helpLines() []string {
 	lines := []string{
-		"An event of a port gets lost when the port is pending and unmasked and no vcpu is going to look. evtrace stands at the step",
-		"after which nobody was: go back with k or , to see how it came to that, and read the why.",
+		"An event of a port gets lost when the port is pending and unmasked and no vcpu is going to look. evtrace opens at the step after which nobody was: " +
+			"go back with k or , to see how it came to that, read the why, and try p to see what another policy would have made of it.",
 		"",
 	}
 	switch m.focus {

@@ -76,7 +76,10 @@ func (m *Model) statusView() string {
 		left = m.policyLine()
 	}
 	if left == "" {
-		left = "j k step   u finding   . , this port   [ ] cause, effect   tab pane   : go   ? help   q quit"
+		left = "j k step  u finding  . , port  p policy  ? help  q quit"
+		if m.w >= 110 {
+			left = "j k step  u finding  . , this port  [ ] cause, effect  p policy  tab pane  : go  ? help  q quit"
+		}
 	}
 	line := bar(" "+left, right+" ", m.w)
 	if m.bad {

@@ -126,7 +126,7 @@ func (s *step) mattering() []evtchn.VCPU {
 	}
 	var ps *evtchn.PortState
 	if s.port != evtchn.NoPort {
-		ps = s.cur.PortAt(s.port)
+		ps = portAt(s.cur, s.port)
 	}
 	if ps != nil && (ps.Status != evtchn.PortFree || ps.PendSeq != 0) {
 		add(ps.Owner)
@@ -156,13 +156,31 @@ func (s *step) mattering() []evtchn.VCPU {
 	return list
 }
 
+// portAt gives the state of a port that the ABI has without changing the machine's, which State.PortAt may make room in.
+func portAt(st *evtchn.State, p evtchn.Port) *evtchn.PortState {
+	if int(p) < len(st.P) {
+		return &st.P[p]
+	}
+	c := *st
+	c.P = slices.Clip(st.P)
+	return c.PortAt(p)
+}
+
+// accepts says whether the guest would handle the port on that vcpu, as State.Accepts does.
+func accepts(st *evtchn.State, v evtchn.VCPU, p evtchn.Port) evtchn.Bit {
+	if st.Observed && int(p) >= len(st.P) {
+		return evtchn.Unknown
+	}
+	return st.Accepts(v, p)
+}
+
 // news says what the step changed about the port that is looked at, "" if nothing of weight.
 func (s *step) news() (string, bool) {
 	if s.port == evtchn.NoPort || s.prev == nil || int(s.port) >= s.cur.Ports() {
 		return "", false
 	}
 	p := s.port
-	was, is := s.prev.PortAt(p), s.cur.PortAt(p)
+	was, is := portAt(s.prev, p), portAt(s.cur, p)
 	name := fmt.Sprintf("port %d ", p)
 	switch {
 	case is.UnnoticedSeq == s.seq && s.seq != 0:

@@ -90,7 +90,8 @@ func (p *whyPane) current(at evtchn.Seq) int {
 func (p *whyPane) View(s *step, title string, notes []string, focused bool) string {
 	lines := []string{titleLine(p.styles, p.glyphs, title, p.w, focused)}
 	if s.ev != nil {
-		now := fmt.Sprintf("this step: %s. %s", s.ev.Kind, capital(s.ev.Kind.Spec().Doc))
+		doc, _, _ := strings.Cut(s.ev.Kind.Spec().Doc, ";")
+		now := fmt.Sprintf("this step: %s. %s", s.ev.Kind, capital(doc))
 		if text, bad := s.news(); text != "" {
 			mark := "  "
 			st := p.styles.Header

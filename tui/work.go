@@ -19,10 +19,10 @@ type progressMsg struct {
 func (m *Model) work(what string, fn func(ctx context.Context, progress func(uint64)) tea.Msg) tea.Cmd {
 	m.running[what] = 0
 	done := new(atomic.Uint64)
-	ctx := m.background
+	ctx, every := m.background, m.every
 	var tick tea.Cmd
 	tick = func() tea.Msg {
-		t := time.NewTimer(150 * time.Millisecond)
+		t := time.NewTimer(every)
 		defer t.Stop()
 		select {
 		case <-t.C:
