@@ -60,7 +60,7 @@ func expression(t *rapid.T, depth int) string {
 		return numField() + in() + list(num)
 	case 5:
 		a, b := rapid.IntRange(-1, 5).Draw(t, "low"), rapid.IntRange(0, 600).Draw(t, "length")
-		return fmt.Sprintf("%s%s%d..%d", numField(), in(), a, a+b)
+		return fmt.Sprintf("%s%s%d..%d", rapid.SampledFrom([]string{"", "1 + "}).Draw(t, "plus")+numField(), in(), a, a+b)
 	case 6:
 		return "kind" + op("==", "!=") + kind()
 	case 7:
@@ -180,7 +180,7 @@ func TestConcurrent(t *testing.T) {
 
 func FuzzCompile(f *testing.F) {
 	for _, s := range []string{"", "65", "port=65 kind=mask.*", "port==65 && vcpu!=0 && kind in ['unmask', \"upcall.exit\"]", "PEND[65] && !MASK[65] && SEL[0]==0",
-		"RUN[3]==\"blocked\"", "t=1ms-2ms", "a?.b", "let x = 1; x", "any(1..9, # > 2)", "port in 1..1000000000", "1 < port < 5", "kind matches '['",
+		"RUN[3]==\"blocked\"", "t=1ms-2ms", "a?.b", "let x = 1; x", "any(1..9, # > 2)", "port in 1..1000000000", "port + 1 in 1..vcpu", "1 < port < 5", "kind matches '['",
 		"port[1:2]", "{a: 1}", "::abs(1)", "port | abs()", "!!!!!input", "if input { true } else { false }", "-9223372036854775808 == t", "1/0 == 1", "x ?? y",
 		"SEL[0] == -1", "PEND[port] == 1", "\"\\u0000\" == task", "((((((", "res == 0x7fffffffffffffff", "vcpu=-", "port=,", "µ"} {
 		f.Add(s)

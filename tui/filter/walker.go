@@ -45,6 +45,17 @@ func (w *walker) walk(p *ast.Node) {
 			w.fail(unknownName(n.Location().From, "function", n.Name, functions))
 		}
 	case *ast.BinaryNode:
+		if r, ok := n.Right.(*ast.BinaryNode); ok && n.Operator == "in" && r.Operator == ".." {
+			w.walk(&n.Left)
+			w.walk(&r.Left)
+			w.walk(&r.Right)
+			*p = between(n, r)
+			return
+		}
+		if n.Operator == ".." {
+			w.fail(errorAt(n.Location().From, "a range can stand only behind in, as in port in 60..70"))
+			return
+		}
 		w.walk(&n.Left)
 		w.walk(&n.Right)
 		n.Right = truth(n.Operator, n.Left, n.Right)
@@ -168,6 +179,21 @@ func (w *walker) index(p *ast.Node, of, at ast.Node) {
 	call := &ast.CallNode{Callee: id, Arguments: []ast.Node{at}}
 	call.SetLocation(id.Location())
 	*p = call
+}
+
+// between rewrites x in a..b as two comparisons, for the language would make a list of all numbers of the range. It leaves alone short
+// ranges of a field: splitIn makes sets of them.
+func between(n, r *ast.BinaryNode) ast.Node {
+	if _, short := splitIn(n).(*numberIn); short {
+		return n
+	}
+	atLeast := &ast.BinaryNode{Operator: ">=", Left: n.Left, Right: r.Left}
+	atMost := &ast.BinaryNode{Operator: "<=", Left: n.Left, Right: r.Right}
+	both := &ast.BinaryNode{Operator: "&&", Left: atLeast, Right: atMost}
+	for _, x := range []ast.Node{atLeast, atMost, both} {
+		x.SetLocation(n.Location())
+	}
+	return both
 }
 
 // truth lets bits be compared with 0 and 1: it gives the right side as true or false if the left one is a bit.
