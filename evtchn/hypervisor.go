@@ -50,7 +50,9 @@ func hypervisorProcs() {
 					rs := m.PortAt(rport)
 					ev.Port, ev.Args[0], ev.Res = rport, uint64(rs.Status), vcpuArg(rs.Notify)
 					f.pc = 3
-					c.call(m.procs.setPending, rport, rs.Notify)
+					if rs.Status == PortInterdomain { // or else the channel is being closed, and the sender's lock is not to be had
+						c.call(m.procs.setPending, rport, rs.Notify)
+					}
 				case PortUnbound: // dropped in silence: the caller is told that all is well
 					f.pc = 3
 				default:
