@@ -31,6 +31,7 @@ type clock struct {
 	ticks   bool
 	perTick float64
 	seconds bool // times are so large that they are written in seconds
+	digits  int  // of a second: what the recorder's clock tells apart
 }
 
 func newClock(meta *evtchn.Meta, last evtchn.Time) clock {
@@ -40,6 +41,10 @@ func newClock(meta *evtchn.Meta, last evtchn.Time) clock {
 	}
 	c.ticks = meta.Unit == "ticks" && c.perTick == 1
 	c.seconds = c.ns(last) >= 10e9
+	c.digits = 9
+	if meta.Source == evtchn.SourceObserved && c.perTick == 1 {
+		c.digits = 6 // ftrace writes microseconds
+	}
 	return c
 }
 
@@ -62,7 +67,7 @@ func (c clock) at(t evtchn.Time) string {
 	case c.ticks:
 		return strconv.FormatInt(int64(t), 10)
 	case c.seconds:
-		return strconv.FormatFloat(c.ns(t)/1e9, 'f', 6, 64)
+		return strconv.FormatFloat(c.ns(t)/1e9, 'f', c.digits, 64)
 	}
 	return strconv.FormatFloat(c.ns(t)/1e6, 'f', 6, 64)
 }

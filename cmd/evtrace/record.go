@@ -31,6 +31,7 @@ type recordFlags struct {
 	force    bool
 	quiet    bool
 	json     bool
+	tui      bool
 }
 
 func newRecord(a *app) *cobra.Command {
@@ -65,6 +66,7 @@ kept, marked incomplete, and the exit code is 130. After a kill, FILE.partial ca
 	fl.BoolVar(&f.force, "force", false, "replace the file if there is one")
 	fl.BoolVarP(&f.quiet, "quiet", "q", false, "no summary and no progress")
 	fl.BoolVar(&f.json, "json", false, "summary as JSON on stdout")
+	fl.BoolVar(&f.tui, "tui", false, "show the recording as it runs, then step through it")
 	_ = c.RegisterFlagCompletionFunc("policy", completePolicies)
 	_ = c.RegisterFlagCompletionFunc("scenario", completeScenarios)
 	return c
@@ -121,12 +123,24 @@ func (a *app) record(cmd *cobra.Command, f *recordFlags) error {
 	if f.out == "-" && f.json {
 		return usageErrorf("-o FILE --json puts the trace in a file", "record: stdout cannot take both the trace and the summary")
 	}
+	if f.tui {
+		switch {
+		case f.out == "-" || f.json:
+			return usageErrorf("", "record: --tui shows the trace, and neither -o - nor --json can be had with it")
+		case !isTerminal(a.out) || !isInputTerminal(a.in):
+			return noTerminal("record")
+		}
+		f.quiet = true
+	}
 	src, err := system.New(sc, f.seed, p, system.Inputs(sc, f.seed))
 	if err != nil {
 		return err
 	}
 	rec := &recording{app: a, src: src, meta: src.Meta(), out: f.out, force: f.force, quiet: f.quiet, until: sc.Duration}
 	rec.meta.Tool = "evtrace " + version
+	if f.tui {
+		return a.recordLive(cmd.Context(), rec)
+	}
 	sum, err := rec.run(cmd.Context())
 	if err != nil && !interrupted(err) || sum == nil {
 		return err
@@ -180,6 +194,7 @@ type recording struct {
 	force bool
 	quiet bool
 	until evtchn.Time
+	watch evtchn.Sink // sees every event as it is recorded; may be nil
 }
 
 // run records. When a signal ends it, the error is context.Canceled, and what there is was kept.
@@ -200,7 +215,11 @@ func (r *recording) run(ctx context.Context) (*recordSummary, error) {
 	if err != nil {
 		return nil, err
 	}
-	res, runErr := recorder.Run(ctx, r.src, opt, &storeSink{w, r.out}, an)
+	sinks := []evtchn.Sink{&storeSink{w, r.out}, an}
+	if r.watch != nil {
+		sinks = append(sinks, r.watch)
+	}
+	res, runErr := recorder.Run(ctx, r.src, opt, sinks...)
 	if runErr != nil && !interrupted(runErr) {
 		w.Abort()
 		return nil, runErr

@@ -54,7 +54,7 @@ marks are kept beside it, in TRACE.marks.json.`,
 		Args: exactly(1, "one: the trace"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !f.plain && !(isTerminal(a.out) && (args[0] == "-" || isInputTerminal(a.in))) {
-				return usageErrorf(`--plain prints the step as text; "evtrace analyze" tells the findings`, "tui: this is not a terminal")
+				return noTerminal("tui")
 			}
 			return a.tui(cmd, args[0], &f)
 		},
@@ -69,6 +69,11 @@ marks are kept beside it, in TRACE.marks.json.`,
 	fl.Float64Var(&f.in.tscHz, "tsc-hz", 0, "frequency of the TSC in `HZ`, for a capture with the clock x86-tsc")
 	c.Flag("ascii").DefValue = "false"
 	return c
+}
+
+// noTerminal is the error for a verb that needs one.
+func noTerminal(verb string) error {
+	return usageErrorf(`"evtrace tui TRACE --plain" prints the step as text; "evtrace analyze" tells the findings`, "%s: this is not a terminal", verb)
 }
 
 // isInputTerminal reports whether keys can come from a reader.
@@ -112,42 +117,9 @@ func (a *app) tui(cmd *cobra.Command, name string, f *tuiFlags) error {
 	if err := t.keep(ctx, a); err != nil {
 		return t.named(err)
 	}
-	opt := tui.Options{Name: name, ASCII: f.ascii, Styles: tui.DefaultStyles(colors())}
-	if data, ok := t.file.Findings(findingsVersion); ok {
-		var r analyze.Report
-		if json.Unmarshal(data, &r) == nil {
-			opt.Report = &r
-		}
-	}
-	if opt.Report == nil && (f.plain || t.file.Len() <= judgeFirst || strings.HasPrefix(f.at, "finding") || strings.Contains(f.at, "#")) {
-		if opt.Report, err = a.analyze(ctx, t, analyze.Options{}); err != nil {
-			return err
-		}
-	}
-	opt.Analyze = func(ctx context.Context, progress func(uint64)) (*analyze.Report, error) {
-		src := &counted{ctx: ctx, src: t.Events(1), progress: progress}
-		return analyze.Run(t.Meta(), src, analyze.Options{})
-	}
-	if t.Meta().Source == evtchn.SourceSim {
-		opt.Rerun = t.rerun
-	}
-	if f.policy != "" {
-		switch _, err := evtchn.ParsePolicy(f.policy); {
-		case err != nil:
-			return err
-		case opt.Rerun == nil:
-			return about(name, replay.ErrObserved)
-		}
-		opt.Policy = f.policy
-	}
-	opt.Save = func(file string, r tui.Range) error { return a.saveRange(t, file, r) }
-	if t.temp == nil || t.form == formFtrace && t.name != "stdin" {
-		book := &bookmarks{path: t.name + marksSuffix, of: t}
-		if opt.Marks, err = book.load(); err != nil {
-			opt.Notice = err.Error()
-		} else {
-			opt.SaveMarks = book.save
-		}
+	opt, err := a.tuiOptions(ctx, t, f)
+	if err != nil {
+		return err
 	}
 	if opt.At, err = findPlace(t, f.at, opt.Report); err != nil {
 		return err
@@ -160,17 +132,99 @@ func (a *app) tui(cmd *cobra.Command, name string, f *tuiFlags) error {
 	if err != nil {
 		return t.named(err)
 	}
-	popt := []tea.ProgramOption{tea.WithAltScreen(), tea.WithMouseCellMotion(), tea.WithContext(ctx), tea.WithOutput(a.out)}
-	if name == "-" {
-		popt = append(popt, tea.WithInputTTY())
-	} else {
-		popt = append(popt, tea.WithInput(a.in))
-	}
-	defer m.Close()
-	if _, err = tea.NewProgram(m, popt...).Run(); errors.Is(err, tea.ErrProgramKilled) && ctx.Err() != nil {
-		return ctx.Err()
-	}
+	_, err = a.interact(ctx, m, name == "-")
 	return err
+}
+
+// interact runs a program on the terminal until it ends. tty: keys come from the terminal though stdin is something else.
+func (a *app) interact(ctx context.Context, m tea.Model, tty bool) (tea.Model, error) {
+	opt := []tea.ProgramOption{tea.WithAltScreen(), tea.WithMouseCellMotion(), tea.WithContext(ctx), tea.WithOutput(a.out)}
+	if tty {
+		opt = append(opt, tea.WithInputTTY())
+	} else {
+		opt = append(opt, tea.WithInput(a.in))
+	}
+	last, err := tea.NewProgram(m, opt...).Run()
+	if c, ok := last.(interface{ Close() }); ok {
+		c.Close()
+	}
+	if errors.Is(err, tea.ErrProgramKilled) && ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	return last, err
+}
+
+// recordLive shows a recording as it runs, and then steps through it.
+func (a *app) recordLive(ctx context.Context, rec *recording) (err error) {
+	var t *trace
+	defer func() {
+		if t != nil {
+			t.Close()
+		}
+	}()
+	styles := tui.DefaultStyles(colors())
+	live, err := tui.NewLive(ctx, tui.LiveOptions{
+		Name: rec.out, Meta: rec.meta, Until: rec.until, ASCII: !isUTF8(), Styles: styles,
+		Record: func(ctx context.Context, sink evtchn.Sink) (tui.Trace, tui.Options, error) {
+			rec.watch = sink
+			if _, err := rec.run(ctx); err != nil && !interrupted(err) {
+				return nil, tui.Options{}, err
+			}
+			var err error
+			if t, err = a.openTrace(context.WithoutCancel(ctx), rec.out, inputOptions{quiet: true}); err != nil {
+				return nil, tui.Options{}, err
+			}
+			opt, err := a.tuiOptions(context.WithoutCancel(ctx), t, &tuiFlags{ascii: !isUTF8()})
+			return tuiTrace{t.file}, opt, err
+		},
+	})
+	if err != nil {
+		return err
+	}
+	_, err = a.interact(ctx, live, false)
+	return errors.Join(err, live.Err())
+}
+
+// tuiOptions are what the program can do with a trace.
+func (a *app) tuiOptions(ctx context.Context, t *trace, f *tuiFlags) (_ tui.Options, err error) {
+	opt := tui.Options{Name: t.name, ASCII: f.ascii, Styles: tui.DefaultStyles(colors())}
+	if data, ok := t.file.Findings(findingsVersion); ok {
+		var r analyze.Report
+		if json.Unmarshal(data, &r) == nil {
+			opt.Report = &r
+		}
+	}
+	if opt.Report == nil && (f.plain || t.file.Len() <= judgeFirst || strings.HasPrefix(f.at, "finding") || strings.Contains(f.at, "#")) {
+		if opt.Report, err = a.analyze(ctx, t, analyze.Options{}); err != nil {
+			return opt, err
+		}
+	}
+	opt.Analyze = func(ctx context.Context, progress func(uint64)) (*analyze.Report, error) {
+		src := &counted{ctx: ctx, src: t.Events(1), progress: progress}
+		return analyze.Run(t.Meta(), src, analyze.Options{})
+	}
+	if t.Meta().Source == evtchn.SourceSim {
+		opt.Rerun = t.rerun
+	}
+	if f.policy != "" {
+		switch _, err := evtchn.ParsePolicy(f.policy); {
+		case err != nil:
+			return opt, err
+		case opt.Rerun == nil:
+			return opt, about(t.name, replay.ErrObserved)
+		}
+		opt.Policy = f.policy
+	}
+	opt.Save = func(file string, r tui.Range) error { return a.saveRange(t, file, r) }
+	if st, err := os.Stat(t.name); t.name != "stdin" && err == nil && st.Mode().IsRegular() {
+		book := &bookmarks{path: t.name + marksSuffix, of: t}
+		if opt.Marks, err = book.load(); err != nil {
+			opt.Notice = err.Error()
+		} else {
+			opt.SaveMarks = book.save
+		}
+	}
+	return opt, nil
 }
 
 // counted is a source that tells how far it is, and ends when it is told to.
