@@ -59,7 +59,7 @@ func (m *Model) typed(k tea.KeyMsg) tea.Cmd {
 	case "esc":
 		m.closeInput()
 		return nil
-	case "enter":
+	case "enter", "ctrl+j":
 		text := strings.TrimSpace(m.input.String())
 		m.closeInput()
 		m.message = ""

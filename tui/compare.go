@@ -2,6 +2,7 @@ package tui
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -122,7 +123,7 @@ func (m *Model) dropOther() {
 func (m *Model) takeRerun(msg rerunMsg) tea.Cmd {
 	delete(m.running, rerunning)
 	if msg.err != nil {
-		if m.background.Err() == nil && msg.err != context.Canceled {
+		if m.background.Err() == nil && !errors.Is(msg.err, context.Canceled) {
 			m.fail(msg.err)
 		}
 		return nil

@@ -16,7 +16,6 @@ type eventsPane struct {
 	styles  *Styles
 	glyphs  *glyphs
 	rows    []row
-	header  bool
 	widthOf columns
 }
 

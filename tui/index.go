@@ -32,7 +32,6 @@ type index struct {
 	known []bool // by slice
 	left  int    // slices not known
 	count uint64 // of the events that fit in the slices that are known
-	last  bool   // the answer of the last event of the last slice filled, for match.state
 }
 
 func newIndex(tr Trace, name string, m match) *index {
@@ -57,14 +56,8 @@ func (x *index) only(rs []Range) {
 	}
 }
 
-// has reports whether an event fits, if that is known.
-func (x *index) has(seq evtchn.Seq) (fits, known bool) {
-	i := seq - 1
-	if seq < 1 || seq > x.n {
-		return false, true
-	}
-	return x.bits[i/64]>>(i%64)&1 != 0, x.known[i/sliceEvents]
-}
+// percent is how much of the trace has been looked at.
+func (x *index) percent() int { return (len(x.known) - x.left) * 100 / max(len(x.known), 1) }
 
 // next finds the next event after seq that fits (dir 1), or the last before it (dir -1); 0 if there is none. If it is not known
 // yet, want is the slice that has to be filled to go on, else -1.

@@ -46,7 +46,7 @@ func DefaultKeyMap() KeyMap {
 		PrevFinding: b("U", "the previous finding", "U"),
 		Cause:       b("[", "what made this event happen", "["),
 		Effect:      b("]", "what this event made happen", "]"),
-		TakePort:    b("enter o", "look at this event's port from now on", "enter", "o"),
+		TakePort:    b("enter o", "look at this event's port from now on", "enter", "o", "ctrl+j"),
 		Back:        b("ctrl+o z", "back to where the last jump began", "ctrl+o", "z"),
 		Forth:       b("Z", "forth again", "Z"),
 		Command:     b(":", "a command: :1234  :t=1.2ms  :port=65  :vcpu=2  :q", ":"),

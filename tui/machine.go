@@ -24,9 +24,13 @@ func (p *machinePane) SetSize(w, h int) { p.w, p.h = w, max(h, 0) }
 const labelWidth = 11
 
 func (p *machinePane) View(s *step, focused bool) string {
-	lines := []string{titleLine(p.styles, p.glyphs, "machine after #"+fmt.Sprint(s.seq)+"    "+p.glyphs.changed+" changed by this step, ? not known", p.w, focused)}
+	title := fmt.Sprintf("machine after #%d    %s changed by this step, ? not known", s.seq, p.glyphs.changed)
+	if s.meta.ABI == "fifo" {
+		title += "    FIFO: its queues are not shown"
+	}
+	lines := []string{titleLine(p.styles, p.glyphs, title, p.w, focused)}
 	if s.cur == nil {
-		return block2(append(lines, "no state"), p.w, p.h)
+		return canvas(append(lines, "no state"), p.w, p.h)
 	}
 	left := p.w
 	side := p.w >= 76
@@ -51,11 +55,11 @@ func (p *machinePane) View(s *step, focused bool) string {
 		lines = append(lines, word...)
 		lines = append(lines, p.vcpus(s, p.w, p.h-len(lines))...)
 	}
-	return block2(lines, p.w, p.h)
+	return canvas(lines, p.w, p.h)
 }
 
-// block2 makes a block of exactly w by h of the lines.
-func block2(lines []string, w, h int) string {
+// canvas makes a block of exactly w by h of the lines.
+func canvas(lines []string, w, h int) string {
 	out := make([]string, h)
 	for i := range out {
 		if i < len(lines) {

@@ -253,7 +253,7 @@ func (m *Model) update(msg tea.Msg) tea.Cmd {
 	case tea.WindowSizeMsg:
 		m.w, m.h = msg.Width, msg.Height
 	case tea.KeyMsg:
-		return m.press(msg)
+		return m.presses(msg)
 	case tea.MouseMsg:
 		return m.mouse(msg)
 	case filledMsg:
@@ -288,6 +288,25 @@ func (m *Model) takeReport(msg reportMsg) {
 		m.fitStory()
 	}
 	m.welcome()
+}
+
+// presses carries out what may be several keys: those that arrive together, as over a slow line, come as one message.
+func (m *Model) presses(k tea.KeyMsg) tea.Cmd {
+	if k.Type != tea.KeyRunes || len(k.Runes) < 2 || k.Alt {
+		return m.press(k)
+	}
+	if k.Paste && m.mode != modeInput {
+		m.say("pasted text goes into an input line: : / f or b opens one")
+		return nil
+	}
+	var cmds []tea.Cmd
+	for _, r := range k.Runes {
+		if m.quitting {
+			break
+		}
+		cmds = append(cmds, m.press(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune{r}}))
+	}
+	return tea.Batch(cmds...)
 }
 
 // press carries out a key.

@@ -29,7 +29,7 @@ func (m *Model) inPick(k tea.KeyMsg) tea.Cmd {
 		m.pick = 0
 	case "G", "end":
 		m.pick = len(m.picks) - 1
-	case "enter":
+	case "enter", "ctrl+j":
 		m.mode = modeNormal
 		return m.picks[m.pick].do(m)
 	case "esc", "q", "p", "M":

@@ -105,8 +105,7 @@ func (m *Model) runningText() string {
 }
 
 func (m *Model) jobText() string {
-	done := len(m.job.x.known) - m.job.x.left
-	return fmt.Sprintf("%s: %d %% of the trace looked at; any key stops it", m.job.what, done*100/max(len(m.job.x.known), 1))
+	return fmt.Sprintf("%s: %d %% of the trace looked at; any key stops it", m.job.what, m.job.x.percent())
 }
 
 func (m *Model) findingText() string {
@@ -134,6 +133,12 @@ func (m *Model) eventsTitle() string {
 		return fmt.Sprintf("events, time in %s   left: %s   right: %s   %s only one has it", m.view.clock.unit(), a, b, m.glyphs.departs)
 	}
 	t := fmt.Sprintf("events, time in %s   %s from outside", m.view.clock.unit(), m.glyphs.input)
+	if x := m.filter; x != nil {
+		t = fmt.Sprintf("events that the filter shows: %s of %s", group(x.count), group(m.n))
+		if x.left > 0 {
+			t += fmt.Sprintf(", %d %% looked at", x.percent())
+		}
+	}
 	if m.meta.Source == "observed" {
 		t += fmt.Sprintf("  %s inferred", m.glyphs.inferred)
 	}

@@ -187,25 +187,33 @@ func (c clock) ticksOf(ns int64) evtchn.Time {
 	return evtchn.Time(float64(ns) / c.perTick)
 }
 
-// timeMarks are the findings, the bookmarks and the stretches in which the port was unnoticed.
+// timeMarksKept is more marks than a timeline has cells.
+const timeMarksKept = 1000
+
+// timeMarks are the findings in the window, the bookmarks, and the stretches in which the port was unnoticed.
 func (m *Model) timeMarks() (marks, lost []timeline.Mark) {
 	c := m.view.clock
+	from, to := m.strip.model.Window()
 	for _, s := range m.spots {
 		f := s.finding
 		if f.UnnoticedAt == nil {
 			continue
 		}
 		mark := timeline.Mark{Kind: timeline.Finding, At: c.ticksOf(*f.UnnoticedAt)}
-		marks = append(marks, mark)
-		if f.Port == m.port {
+		if mark.At >= to {
+			continue
+		}
+		if mark.At >= from && len(marks) < timeMarksKept {
+			marks = append(marks, mark)
+		}
+		if f.Port == m.port && len(lost) < timeMarksKept {
 			mark.To = m.last
 			if f.NoticedAt != nil {
 				mark.To = c.ticksOf(*f.NoticedAt)
 			}
-			lost = append(lost, mark)
-		}
-		if len(marks) >= 1000 {
-			break
+			if mark.To >= from {
+				lost = append(lost, mark)
+			}
 		}
 	}
 	for _, b := range m.marks {

@@ -301,6 +301,26 @@ func TestProgram(t *testing.T) {
 	}
 }
 
+// TestBurst: keys that arrive in one message do what they do one by one, and pasted text does nothing outside of an input line.
+func TestBurst(t *testing.T) {
+	one, all := open(t, "seed-port65", 80, 24), open(t, "seed-port65", 80, 24)
+	keys := "kkk.jju,fkind=mask.*"
+	for _, r := range keys {
+		one.keys(string(r))
+	}
+	all.send(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune(keys)})
+	one.keys("enter", "j")
+	all.keys("enter", "j")
+	if a, b := one.m.View(), all.m.View(); a != b || one.m.filter == nil {
+		t.Errorf("one by one:\n%s\nall at once:\n%s", a, b)
+	}
+	seq := all.m.seq
+	all.send(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune("gq"), Paste: true})
+	if all.m.seq != seq || all.m.quitting {
+		t.Errorf("pasted keys were carried out")
+	}
+}
+
 // broken is a trace of which a part cannot be read.
 type broken struct {
 	*memory

@@ -110,7 +110,7 @@ func (p *whyPane) View(s *step, title string, notes []string, focused bool) stri
 				lines = append(lines, "  "+l)
 			}
 		}
-		return block2(lines, p.w, p.h)
+		return canvas(lines, p.w, p.h)
 	}
 	cur := p.current(s.seq)
 	var story []string
@@ -140,7 +140,7 @@ func (p *whyPane) View(s *step, title string, notes []string, focused bool) stri
 	}
 	p.rows = append(p.rows, of[skip:]...)
 	lines = append(lines, story[skip:]...)
-	return block2(lines, p.w, p.h)
+	return canvas(lines, p.w, p.h)
 }
 
 func capital(s string) string {
