@@ -101,9 +101,12 @@ func (m *Model) startPolicy(p evtchn.Policy) tea.Cmd {
 	m.dropOther()
 	ctx, stop := context.WithCancel(m.background)
 	m.stopRerun = stop
-	run := m.opt.Rerun
+	run, held := m.opt.Rerun, m.held
 	return m.work(rerunning, func(_ context.Context, progress func(uint64)) tea.Msg {
 		r, err := run(ctx, p, progress)
+		if err == nil {
+			held.hold(r)
+		}
 		return rerunMsg{r, err}
 	})
 }
@@ -113,7 +116,7 @@ func (m *Model) dropOther() {
 		m.exchange()
 	}
 	if m.other != nil {
-		m.other.rerun.Close()
+		m.held.drop(m.other.rerun)
 		m.other = nil
 		m.events.rows = nil
 	}
@@ -130,7 +133,7 @@ func (m *Model) takeRerun(msg rerunMsg) tea.Cmd {
 	}
 	rec, err := newRecording(msg.rerun.Trace)
 	if err != nil {
-		msg.rerun.Close()
+		m.held.drop(msg.rerun)
 		m.fail(err)
 		return nil
 	}

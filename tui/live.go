@@ -66,6 +66,9 @@ func NewLive(ctx context.Context, opt LiveOptions) (*Live, error) {
 // Err says why there is nothing to step through: the recording's error, nil if there was none.
 func (l *Live) Err() error { return l.err }
 
+// Close ends the recording early, if it is still under way.
+func (l *Live) Close() { l.stop() }
+
 // feed takes the events of a recording, and lets the screen have a look now and then.
 type feed struct {
 	mu    sync.Mutex

@@ -79,7 +79,8 @@ type Model struct {
 	background context.Context
 	stop       context.CancelFunc
 	running    map[string]uint64 // what is done in the background, and how far it is
-	every      time.Duration     // between looks at how far
+	held       *holdings
+	every      time.Duration // between looks at how far
 	quitting   bool
 }
 
@@ -102,7 +103,7 @@ func New(tr Trace, opt Options) (*Model, error) {
 		return nil, err
 	}
 	m := &Model{recording: rec, opt: opt, at: -1, lacks: -1, keys: DefaultKeyMap(), styles: opt.Styles, glyphs: &unicodeGlyphs,
-		running: make(map[string]uint64), every: 150 * time.Millisecond, marks: opt.Marks}
+		running: make(map[string]uint64), held: new(holdings), every: 150 * time.Millisecond, marks: opt.Marks}
 	if m.styles == nil {
 		m.styles = DefaultStyles(ColorsBasic)
 	}
@@ -357,18 +358,16 @@ func (m *Model) fail(err error) { m.message, m.bad = clean(err.Error()), true }
 
 func (m *Model) quit() tea.Cmd {
 	m.quitting = true
-	m.Close()
+	m.job, m.filling = nil, nil
+	m.stop()
 	return tea.Quit
 }
 
-// Close stops what is under way, and gives up what the program has made for itself. The trace stays open.
+// Close stops what is under way, waits for it, and gives up what the program has made for itself. It is for when the program has
+// ended; the trace stays open.
 func (m *Model) Close() {
-	m.job, m.filling = nil, nil
 	m.stop()
-	if m.other != nil {
-		m.other.rerun.Close()
-		m.other = nil
-	}
+	m.held.close()
 }
 
 // abort stops what is under way, or takes away what is open.

@@ -2,6 +2,7 @@ package tui
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -298,6 +299,45 @@ func TestProgram(t *testing.T) {
 	tm.WaitFinished(t)
 	if got, want := m.seq, rep.Findings[0].UnnoticedSeq-1; got != want {
 		t.Errorf("ends at #%d, want #%d", got, want)
+	}
+}
+
+// TestGivesUp: what another policy's trace takes is given up, whether it is replaced, or comes when nobody waits for it any more.
+func TestGivesUp(t *testing.T) {
+	r, rep := scenario(t, "clean")
+	made, closed := 0, 0
+	inner := rerunner(t, r)
+	opt := Options{Report: rep, Styles: DefaultStyles(ColorsPlain), Rerun: func(ctx context.Context, p evtchn.Policy, progress func(uint64)) (*Rerun, error) {
+		other, err := inner(ctx, p, progress)
+		if err == nil {
+			made++
+			other.Close = func() { closed++ }
+		}
+		return other, err
+	}}
+	p := start(t, r, opt, 80, 24)
+	for _, policy := range []string{"tick-sweep", "any-vcpu", "none", "linux-2021"} {
+		p.keys(":", "\"policy="+policy, "enter", "x", "j")
+		p.check()
+		if p.m.exchanged {
+			p.keys("x")
+		}
+	}
+	if made != 3 || closed != 2 {
+		t.Errorf("%d were made, %d closed, want 3 and 2", made, closed)
+	}
+	_, cmd := p.m.Update(keyMsg("p"))
+	p.do(cmd)
+	_, cmd = p.m.Update(keyMsg("j"))
+	p.do(cmd)
+	_, cmd = p.m.Update(keyMsg("enter"))
+	p.keys("q")
+	for _, c := range cmd().(tea.BatchMsg) { // the replay ends, and nobody hears of it
+		c()
+	}
+	p.m.Close()
+	if made != closed {
+		t.Errorf("%d were made, %d closed", made, closed)
 	}
 }
 

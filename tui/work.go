@@ -2,6 +2,7 @@ package tui
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,5 +31,60 @@ func (m *Model) work(what string, fn func(ctx context.Context, progress func(uin
 		}
 		return progressMsg{what, done, tick}
 	}
-	return tea.Batch(tick, func() tea.Msg { return fn(ctx, done.Store) })
+	held := m.held
+	return tea.Batch(tick, func() tea.Msg {
+		if !held.begin() {
+			return nil
+		}
+		defer held.wg.Done()
+		return fn(ctx, done.Store)
+	})
+}
+
+// holdings are the reruns that are open, and the work under way that may open more. It outlives the program's last message.
+type holdings struct {
+	mu     sync.Mutex
+	wg     sync.WaitGroup
+	closed bool
+	open   map[*Rerun]bool
+}
+
+// begin reports whether work may still begin, and counts it if so.
+func (h *holdings) begin() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.closed {
+		h.wg.Add(1)
+	}
+	return !h.closed
+}
+
+func (h *holdings) hold(r *Rerun) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.open == nil {
+		h.open = make(map[*Rerun]bool)
+	}
+	h.open[r] = true
+}
+
+func (h *holdings) drop(r *Rerun) {
+	h.mu.Lock()
+	held := h.open[r]
+	delete(h.open, r)
+	h.mu.Unlock()
+	if held {
+		r.Close()
+	}
+}
+
+// close waits for the work under way, which has been told to stop, and gives everything up.
+func (h *holdings) close() {
+	h.mu.Lock()
+	h.closed = true
+	h.mu.Unlock()
+	h.wg.Wait()
+	for r := range h.open {
+		h.drop(r)
+	}
 }

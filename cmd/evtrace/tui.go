@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
@@ -157,7 +158,12 @@ func (a *app) interact(ctx context.Context, m tea.Model, tty bool) (tea.Model, e
 // recordLive shows a recording as it runs, and then steps through it.
 func (a *app) recordLive(ctx context.Context, rec *recording) (err error) {
 	var t *trace
+	var begun atomic.Bool
+	done := make(chan struct{})
 	defer func() {
+		if begun.Load() {
+			<-done // a recording that was told to end closes its file
+		}
 		if t != nil {
 			t.Close()
 		}
@@ -166,6 +172,8 @@ func (a *app) recordLive(ctx context.Context, rec *recording) (err error) {
 	live, err := tui.NewLive(ctx, tui.LiveOptions{
 		Name: rec.out, Meta: rec.meta, Until: rec.until, ASCII: !isUTF8(), Styles: styles,
 		Record: func(ctx context.Context, sink evtchn.Sink) (tui.Trace, tui.Options, error) {
+			begun.Store(true)
+			defer close(done)
 			rec.watch = sink
 			if _, err := rec.run(ctx); err != nil && !interrupted(err) {
 				return nil, tui.Options{}, err
@@ -181,6 +189,7 @@ func (a *app) recordLive(ctx context.Context, rec *recording) (err error) {
 	if err != nil {
 		return err
 	}
+	defer live.Close()
 	_, err = a.interact(ctx, live, false)
 	return errors.Join(err, live.Err())
 }
