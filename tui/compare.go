@@ -158,6 +158,7 @@ func (m *Model) departure() tea.Cmd {
 	case m.other.rerun.Departure == 0:
 		m.say("%s does exactly the same", m.other.rerun.Policy)
 	default:
+		m.events.rows = nil // so that there is room below it
 		m.jump(min(m.other.rerun.Departure, m.n))
 	}
 	return nil

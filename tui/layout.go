@@ -36,14 +36,14 @@ func (m *Model) height(p pane) int {
 		return all
 	}
 	// What the lower panes need; the events take the rest.
-	machine, why, strip := 9, 5, 6
+	machine, why, strip := 9, 6, 6
 	switch {
 	case m.h >= 48:
 		machine, why, strip = 12, 10, 11
 	case m.h >= 38:
 		machine, why, strip = 9, 9, 8
 	case m.h >= roomy:
-		machine, why, strip = 8, 7, 6
+		machine, why, strip = 9, 7, 6
 	case m.h >= 28:
 		machine, why, strip = 9, 7, 7
 	}

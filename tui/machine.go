@@ -35,7 +35,7 @@ func (p *machinePane) View(s *step, focused bool) string {
 	left := p.w
 	side := p.w >= 76
 	if side {
-		left = max(min(labelWidth+1+s.cur.WordBits, p.w-38), labelWidth+1+16)
+		left = max(min(labelWidth+1+s.cur.WordBits, p.w-42), labelWidth+1+16)
 	}
 	lines = append(lines, p.record(s)...)
 	word := p.word(s, left, p.h-len(lines))

@@ -13,7 +13,7 @@ import (
 type Styles struct {
 	Title, Focused, Header, Status, Dim, Cursor lipgloss.Style
 	Input, Inferred, Gap, Port                  lipgloss.Style
-	Changed, Bad, Good, Unknown, Key            lipgloss.Style
+	Changed, Bad, Good                          lipgloss.Style
 
 	timeline timeline.Styles
 }
@@ -46,8 +46,7 @@ func DefaultStyles(c Colors) *Styles {
 	return &Styles{
 		Title: color(s, "6"), Focused: color(s.Bold(true), "6"), Header: s.Bold(true), Status: s.Reverse(true), Dim: s.Faint(true),
 		Cursor: s.Reverse(true), Input: color(s, "4"), Inferred: s.Italic(true), Gap: color(s.Bold(true), "5"), Port: s.Bold(true),
-		Changed: color(s.Bold(true).Underline(true), "3"), Bad: color(s.Bold(true), "1"), Good: color(s, "2"), Unknown: color(s, "5"),
-		Key: s.Bold(true),
+		Changed: color(s.Bold(true).Underline(true), "3"), Bad: color(s.Bold(true), "1"), Good: color(s, "2"),
 		timeline: timeline.Styles{
 			Label: s, Selected: s.Bold(true), Axis: s.Faint(true), Density: color(s, "4"), Sampled: s.Faint(true),
 			Running: color(s, "2"), Upcall: color(s.Bold(true), "6"), Xen: color(s, "5"), Blocked: s.Faint(true), Runnable: color(s, "3"),
