@@ -13,7 +13,9 @@ import (
 type Options struct {
 	// LateAfter is the bound past which an event that was noticed counts as late, in the units of the trace. 0: none.
 	LateAfter evtchn.Time
-	// MaxFindings is how many findings of each kind a report holds; the others are counted. 0: 10,000.
+	// MaxFindings is how many findings of each kind a report holds, the first ones; the others are counted, by kind, cause and
+	// port (Report.Groups). So that no port is hidden by another, the first finding of each further port is held, too, for
+	// at most 256 ports of each kind. 0: 10,000.
 	MaxFindings int
 	_           struct{}
 }
@@ -56,11 +58,13 @@ type Analyzer struct {
 	costs       Costs
 	totals      Totals
 	latency     histogram
-	kept        [len(kinds)]int
+	tally       tally
 	findings    []Finding
 	endRecorded bool
-	gapInside   bool // records were lost after the first that was kept
-	sweeps      bool // the policy's tick looks at every word
+	gapInside   bool   // records were lost after the first that was kept
+	beginLost   uint64 // gaps before the first record that was kept
+	aboutPorts  bool   // there is a record about a port
+	sweeps      bool   // the policy's tick looks at every word
 	requests    Requests
 
 	slowestRequest evtchn.Time
@@ -76,7 +80,7 @@ func NewAnalyzer(meta evtchn.Meta, opt Options) (*Analyzer, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Analyzer{meta: meta, opt: opt, clock: newClock(&meta), state: s, v: make([]vcpuTrack, len(s.V)), latency: newHistogram()}
+	a := &Analyzer{meta: meta, opt: opt, clock: newClock(&meta), state: s, v: make([]vcpuTrack, len(s.V)), latency: newHistogram(), tally: newTally()}
 	if p, err := evtchn.ParsePolicy(meta.Policy); err == nil && !s.Observed {
 		a.anyVCPU = p.Upcall == evtchn.UpcallAny || p.Upcall == evtchn.UpcallResend
 		a.deferring = p.Ack == evtchn.Ack2021
@@ -85,7 +89,8 @@ func NewAnalyzer(meta evtchn.Meta, opt Options) (*Analyzer, error) {
 	return a, nil
 }
 
-// Run judges all events of a source. Errors of the source are returned as they are.
+// Run judges all events of a source. If the source has a method FinalMeta, as an importer has, that is asked at the end for what the
+// trace says about itself. Errors of the source are returned as they are.
 func Run(meta evtchn.Meta, src evtchn.Source, opt Options) (*Report, error) {
 	a, err := NewAnalyzer(meta, opt)
 	if err != nil {
@@ -94,6 +99,9 @@ func Run(meta evtchn.Meta, src evtchn.Source, opt Options) (*Report, error) {
 	var ev evtchn.Event
 	for {
 		if err := src.Next(&ev); err == io.EOF {
+			if f, ok := src.(interface{ FinalMeta() evtchn.Meta }); ok {
+				a.SetMeta(f.FinalMeta())
+			}
 			return a.Finish(), nil
 		} else if err != nil {
 			return nil, err
@@ -133,6 +141,7 @@ func (a *Analyzer) Add(ev *evtchn.Event) error {
 	if ev.Ctx.Class() == evtchn.CtxTask && ev.VCPU >= 0 {
 		a.v[ev.VCPU].task = ev.Ctx
 	}
+	a.aboutPorts = a.aboutPorts || ev.Port != evtchn.NoPort && !hearsay(ev)
 	a.note(ev, target)
 	switch ev.Kind {
 	case evtchn.KindIOReq, evtchn.KindSend, evtchn.KindPortBind:
@@ -142,6 +151,15 @@ func (a *Analyzer) Add(ev *evtchn.Event) error {
 		a.settled(p, ev)
 	}
 	return nil
+}
+
+// hearsay reports whether the event only says how a port was bound when the trace began, which a side file of a capture told.
+func hearsay(ev *evtchn.Event) bool {
+	switch ev.Kind {
+	case evtchn.KindPortBind, evtchn.KindOwnerWrite, evtchn.KindPortVCPU:
+		return ev.Inferred()
+	}
+	return false
 }
 
 // SetMeta replaces what the trace says about itself, for sources that know some of it only at their end: notes, counts, names of
@@ -235,7 +253,11 @@ func (a *Analyzer) note(ev *evtchn.Event, target evtchn.VCPU) {
 		}
 	case evtchn.KindGap:
 		a.gaps++
-		a.gapInside = a.gapInside || a.events > a.gaps
+		if a.events > a.gaps {
+			a.gapInside = true
+		} else {
+			a.beginLost++
+		}
 		if target >= 0 {
 			a.v[target].gap = a.step(ev, target)
 			a.v[target].gap.arg = ev.Args[1]
@@ -268,8 +290,11 @@ func (a *Analyzer) notePort(ev *evtchn.Event, target evtchn.VCPU, vt *vcpuTrack,
 	case evtchn.KindPendRead:
 		if ev.Res == 1 {
 			t.found = a.step(ev, target)
-		} else if ev.Res == 0 && t.draft != nil {
-			a.vanished(t, a.step(ev, target))
+		} else if ev.Res == 0 {
+			a.cleared(t)
+			if t.draft != nil {
+				a.vanished(t, a.step(ev, target))
+			}
 		}
 	case evtchn.KindPendClear:
 		a.noteClear(ev, target, t)
@@ -417,7 +442,7 @@ func (a *Analyzer) notePending(ev *evtchn.Event, target evtchn.VCPU, vt *vcpuTra
 	if t.draft != nil {
 		a.vanished(t, st)
 	}
-	a.totals.Episodes++
+	a.opened(t)
 	t.begin(st)
 	t.masked = a.state.Masked(ev.Port)
 	t.atBind = t.bind.ok() && vt != nil && t.bind.vcpu == ev.VCPU && t.bind.seq > vt.call.seq && vt.call.ok() && ev.Ctx == t.bind.ctx
@@ -460,8 +485,11 @@ func (a *Analyzer) noteSnap(ev *evtchn.Event) {
 		if int(p) >= len(a.ports) {
 			return
 		}
-		if t := a.ports[p]; t != nil && t.draft != nil && a.state.Pending(p) == evtchn.Zero {
-			a.vanished(t, a.step(ev, ev.VCPU))
+		if t := a.ports[p]; t != nil && a.state.Pending(p) == evtchn.Zero {
+			a.cleared(t)
+			if t.draft != nil {
+				a.vanished(t, a.step(ev, ev.VCPU))
+			}
 		}
 	}
 }

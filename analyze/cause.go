@@ -30,6 +30,9 @@ func (a *Analyzer) link(p evtchn.Port, t *portTrack, ps *evtchn.PortState, st st
 		}
 	}
 	l.sel = t.selOf(l.vcpu)
+	if t.owned.ok() && t.owned.target == l.owner {
+		l.owned = t.owned
+	}
 	l.cause = a.cause(p, t, ps, &l)
 	if t.owned.seq > t.set.seq || l.cause == CauseStaleNotify || l.cause == CauseNonOwner {
 		l.barred = t.barred

@@ -56,18 +56,26 @@ func (c clock) span(t evtchn.Time) string { return c.duration(c.of(t)) }
 func (c clock) moment(v int64) string {
 	switch {
 	case c.ticks:
-		return strconv.FormatInt(v, 10) + " ticks"
+		return signed(v) + " ticks"
 	case v < 1e9 && v > -1e9:
 		return fmt.Sprintf("%.3f ms", float64(v)/1e6)
 	}
 	return fmt.Sprintf("%.6f s", float64(v)/1e9)
 }
 
+// signed writes a number with commas between thousands.
+func signed(v int64) string {
+	if v < 0 {
+		return "-" + group(-uint64(v))
+	}
+	return group(uint64(v))
+}
+
 // duration writes a duration in the report's unit.
 func (c clock) duration(v int64) string {
 	switch {
 	case c.ticks:
-		return strconv.FormatInt(v, 10) + " ticks"
+		return signed(v) + " ticks"
 	case v < 1e3:
 		return strconv.FormatInt(v, 10) + " ns"
 	case v < 1e6:

@@ -80,12 +80,9 @@ func (a *Analyzer) emit(t *portTrack, d *draft, e *ending) {
 			e.kind, e.noOwner = KindUnknown, true
 		}
 	}
-	*a.totals.of(e.kind)++
-	k := e.kind.rank()
-	if a.kept[k] >= a.opt.MaxFindings {
+	if !a.count(e.kind, d.cause, d.port) {
 		return
 	}
-	a.kept[k]++
 	c := a.clock
 	f := Finding{Kind: e.kind, Port: d.port, Word: a.state.Word(d.port), OwnerVCPU: d.owner, UnnoticedSeq: d.unnoticed.seq,
 		UnnoticedVCPU: d.vcpu, NoticedVCPU: evtchn.NoVCPU, RescuedByPort: e.rescuer, Cause: d.cause, SwallowedSends: d.swallowed,

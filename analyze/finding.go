@@ -86,8 +86,9 @@ func (c Cause) text() string {
 	return "the trace does not say"
 }
 
-// Finding is one thing that is wrong with one episode of one port. Times are those of the report: see TraceInfo.Unit. A nil time
-// is one that does not exist (a lost event is never noticed) or that the trace does not tell.
+// Finding is one thing that is wrong with one episode of one port. Times are those of the report: see TraceInfo.Unit. What does not
+// exist (a lost event is never noticed), or what the trace does not tell, is null for a time, 0 for the number of an event or a port,
+// which all count from 1, and -1 for a vcpu.
 type Finding struct {
 	ID             string       `json:"id"` // kind:port#n, n counting the findings of that kind and port from 1
 	Kind           Kind         `json:"kind"`
@@ -97,11 +98,11 @@ type Finding struct {
 	PendingAt      *int64       `json:"pending_at"`
 	ExposedAt      *int64       `json:"exposed_at"`     // first exposure of the episode that was in vain
 	UnnoticedAt    *int64       `json:"unnoticed_at"`   // the step after which nobody owed anything to anybody
-	UnnoticedSeq   evtchn.Seq   `json:"unnoticed_seq"`  // 0: it was never unnoticed
+	UnnoticedSeq   evtchn.Seq   `json:"unnoticed_seq"`  // 0: it was never unnoticed, only slow, handled twice or the like
 	UnnoticedVCPU  evtchn.VCPU  `json:"unnoticed_vcpu"` // the vcpu that looked away; -1: none
 	NoticedAt      *int64       `json:"noticed_at"`
-	NoticedSeq     evtchn.Seq   `json:"noticed_seq"`
-	NoticedVCPU    evtchn.VCPU  `json:"noticed_vcpu"`
+	NoticedSeq     evtchn.Seq   `json:"noticed_seq"`     // 0: it never was, or the trace does not show where
+	NoticedVCPU    evtchn.VCPU  `json:"noticed_vcpu"`    // -1: the same
 	Delay          *int64       `json:"delay"`           // from exposed_at to noticed_at
 	RescuedByPort  evtchn.Port  `json:"rescued_by_port"` // 0: none
 	Cause          Cause        `json:"cause"`

@@ -23,6 +23,7 @@ func (a *Analyzer) settled(p evtchn.Port, ev *evtchn.Event) {
 func (a *Analyzer) unnoticed(p evtchn.Port, t *portTrack, ps *evtchn.PortState, st step) {
 	d := t.draft
 	if d == nil {
+		a.sinceBefore(t)
 		d = a.newDraft(p, t, ps)
 		t.draft = d
 	}
@@ -56,6 +57,7 @@ func (a *Analyzer) noteMasked(ev *evtchn.Event, t *portTrack) {
 	p := ev.Port
 	ps := a.state.PortAt(p)
 	if ev.Res == 0 && !t.delivered && t.expose.ok() && a.state.Pending(p) == evtchn.One && !a.signalled(p, ps) {
+		a.sinceBefore(t)
 		a.inVain(t, ps, t.expose.at, a.step(ev, ev.VCPU))
 	}
 }
@@ -127,7 +129,7 @@ func (a *Analyzer) settlePick(ev *evtchn.Event) {
 // deliver judges the picking of a port.
 func (a *Analyzer) deliver(t *portTrack, pk *pick) {
 	p := pk.port
-	a.totals.Delivered++
+	a.picked(t)
 	vt := &a.v[pk.vcpu]
 	exact := !a.state.Observed && a.gaps == 0
 	if exact {
@@ -239,6 +241,7 @@ func (a *Analyzer) undecided(t *portTrack, noticed *step) {
 // noteClear judges the clearing of PEND.
 func (a *Analyzer) noteClear(ev *evtchn.Event, target evtchn.VCPU, t *portTrack) {
 	st := a.step(ev, target)
+	a.cleared(t)
 	switch {
 	case t.draft != nil && ev.VCPU >= 0:
 		// Noticed by clearing: a capture may not show the delivery, and a poller has none.
@@ -259,6 +262,7 @@ func (a *Analyzer) noteClear(ev *evtchn.Event, target evtchn.VCPU, t *portTrack)
 
 // noteClose judges the closing of a port.
 func (a *Analyzer) noteClose(st step, t *portTrack) {
+	a.closed(t)
 	if d := t.draft; d != nil {
 		a.emit(t, d, &ending{kind: KindLost, closed: st})
 		t.draft = nil
@@ -312,7 +316,9 @@ func (a *Analyzer) Finish() *Report {
 			a.deliver(a.port(pk.port), pk)
 		}
 	}
-	a.now = max(a.now, a.meta.Duration)
+	if a.complete() {
+		a.now = max(a.now, a.meta.Duration) // a recording that was cut off ends with its last event
+	}
 	a.finishRequests()
 	for i, t := range a.ports {
 		if t != nil {
@@ -331,9 +337,9 @@ func (a *Analyzer) Finish() *Report {
 func (a *Analyzer) finishPort(p evtchn.Port, t *portTrack) {
 	s := a.state
 	exposed := s.Exposed(p)
-	if s.Pending(p) == evtchn.One && s.Masked(p) == evtchn.One {
-		a.totals.MaskedAtEnd++
-	}
+	unsure := t.draft == nil && exposed && !t.delivered && s.Observed && t.unsure.ok() &&
+		a.now-s.PortAt(p).ExposedAt > evtchn.Time(a.latency.max)
+	a.standing(p, t, !unsure)
 	if t.drop != nil {
 		a.closeDrop(t)
 	}
@@ -349,11 +355,9 @@ func (a *Analyzer) finishPort(p evtchn.Port, t *portTrack) {
 		a.emit(t, t.draft, &e)
 	case t.draft != nil:
 		a.emit(t, t.draft, &ending{kind: KindLate, again: !exposed, inFlight: exposed})
-	case exposed && !t.delivered && s.Observed && t.unsure.ok() && a.now-s.PortAt(p).ExposedAt > evtchn.Time(a.latency.max):
+	case unsure:
 		t.unsure.port = p
 		a.undecided(t, nil)
-	case exposed && !t.delivered:
-		a.totals.InFlight++
 	}
 	t.draft = nil
 }

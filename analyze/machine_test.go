@@ -199,6 +199,9 @@ func TestMachine(t *testing.T) {
 				if err != nil {
 					rt.Fatal(err)
 				}
+				if b := r.Totals.Balance(); b != 0 || r.Totals.SinceBefore != 0 {
+					rt.Errorf("the totals are out by %d: %+v", b, r.Totals)
+				}
 				lost := map[evtchn.Port]bool{}
 				for i := range r.Findings {
 					f := &r.Findings[i]

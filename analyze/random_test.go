@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"github.com/evtrace/evtrace/evtchn"
@@ -30,8 +31,8 @@ func drawEvent(t *rapid.T, seq evtchn.Seq, now evtchn.Time) evtchn.Event {
 	return ev
 }
 
-// Whatever the events are, they are judged without a panic; the verdict says clean if and only if there is no finding; and all
-// forms of the report can be written.
+// Whatever the events are, they are judged without a panic; the verdict says clean if and only if there is no finding and no doubt;
+// every episode ended in one way; and all forms of the report can be written.
 func TestAnyEvents(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		meta := simMeta()
@@ -69,7 +70,20 @@ func checkReport(t *rapid.T, r *Report) {
 	}
 	// Without a finding a trace is clean, unless records are missing from it or its ABI is not judged.
 	clean := all == 0 && r.Verdict == VerdictClean
-	undecided := all == 0 && r.Verdict == VerdictUnknown && (r.Trace.Gaps > 0 || r.Trace.ABI == "fifo")
+	undecided := all == 0 && r.Verdict == VerdictUnknown && len(r.Doubts) > 0
+	if b := tot.Balance(); b != 0 {
+		t.Fatalf("the totals are out by %d: %+v", b, tot)
+	}
+	if clean && len(r.Doubts) > 0 || len(r.Doubts) == 0 && r.Trace.Gaps > 0 {
+		t.Fatalf("verdict %s with %d gaps and the doubts %q", r.Verdict, r.Trace.Gaps, r.Doubts)
+	}
+	var grouped uint64
+	for _, g := range r.Groups {
+		grouped += g.Count
+	}
+	if grouped != all {
+		t.Fatalf("%d findings in groups, want %d", grouped, all)
+	}
 	if !clean && !undecided && (all == 0 || r.Verdict == VerdictClean) || (r.ExitCode() == 0) != clean {
 		t.Fatalf("verdict %s, exit code %d, with %d findings", r.Verdict, r.ExitCode(), all)
 	}
@@ -131,7 +145,7 @@ func TestErrors(t *testing.T) {
 	if _, err := Run(simMeta(), failing{broken}, Options{}); !errors.Is(err, broken) {
 		t.Errorf("got %v, want the source's error", err)
 	}
-	if r, err := Run(simMeta(), failing{io.EOF}, Options{}); err != nil || r.Verdict != VerdictClean || r.Trace.Events != 0 {
+	if r, err := Run(simMeta(), failing{io.EOF}, Options{}); err != nil || r.Verdict != VerdictUnknown || r.Trace.Events != 0 {
 		t.Errorf("an empty trace: got %v, %v", r, err)
 	}
 }
@@ -140,11 +154,24 @@ type failing struct{ err error }
 
 func (f failing) Next(*evtchn.Event) error { return f.err }
 
-// A report holds at most so many findings of each kind, and counts the others.
+// A report holds at most so many findings of each kind, and one of each further port; it counts the others.
 func TestMaxFindings(t *testing.T) {
-	r := judged(t, simMeta(), Options{MaxFindings: 1}, report2005+strings.NewReplacer("p65", "p66", "state=interdomain notify=v0 peer=0x10000000c", "state=interdomain notify=v0 peer=0x10000000d").Replace(shift(t, report2005, 1000)))
-	if len(r.Findings) != 1 || r.Omitted != 1 || r.Totals.Lost != 2 || r.Findings[0].Port != 65 {
-		t.Errorf("got %d findings, %d omitted, %d lost, want 1, 1, 2", len(r.Findings), r.Omitted, r.Totals.Lost)
+	closed := "\n+ t+10 v3 xen port.close p65\n"
+	again := func(n int) string {
+		s := shift(t, report2005, n)
+		return strings.ReplaceAll(s, "p65", "p66")
+	}
+	lines := report2005 + closed + shift(t, report2005, 1000) + closed + again(2000)
+	r := judged(t, simMeta(), Options{MaxFindings: 1}, lines)
+	if len(r.Findings) != 2 || r.Omitted != 1 || r.Totals.Lost != 3 || r.Findings[0].Port != 65 || r.Findings[1].Port != 66 {
+		t.Errorf("got %d findings, %d omitted, %d lost, want 2, 1, 3", len(r.Findings), r.Omitted, r.Totals.Lost)
+	}
+	want := []Group{{KindLost, CauseMaskedElsewhere, 65, 2}, {KindLost, CauseMaskedElsewhere, 66, 1}}
+	if d := cmp.Diff(want, r.Groups); d != "" {
+		t.Errorf("groups: -want +got\n%s", d)
+	}
+	if got, want := r.headline(), "lost: 3 of 3 events lost (ports 65, 66)."; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
@@ -158,7 +185,7 @@ func TestClock(t *testing.T) {
 	}
 	meta.NsPerTick = 1
 	r = judged(t, meta, Options{}, report2005)
-	if f := one(t, r); *f.ExposedAt != 1205100 || r.Trace.Unit != "ticks" || !strings.Contains(f.Why[0], "at 1204380 ticks (#103)") {
+	if f := one(t, r); *f.ExposedAt != 1205100 || r.Trace.Unit != "ticks" || !strings.Contains(f.Why[0], "at 1,204,380 ticks (#103)") {
 		t.Errorf("unknown ticks: exposed at %d, unit %s, story %q", *f.ExposedAt, r.Trace.Unit, f.Why[0])
 	}
 }

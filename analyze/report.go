@@ -2,7 +2,6 @@ package analyze
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
@@ -15,6 +14,8 @@ type Report struct {
 	Verdict  Verdict           `json:"verdict"`
 	Findings []Finding         `json:"findings"` // by kind, the worst first, then in the order in which they arose
 	Omitted  uint64            `json:"findings_omitted"`
+	Groups   []Group           `json:"groups"` // all findings, the omitted ones too, counted by kind, cause and port
+	Doubts   []string          `json:"doubts"` // why the trace cannot be called clean, whatever was found in it
 	Totals   Totals            `json:"totals"`
 	Latency  Latency           `json:"latency"`
 	Counts   map[string]uint64 `json:"counts"` // events by kind
@@ -33,19 +34,25 @@ func (r *Report) MaxDelay() int64 { return r.Latency.Max }
 type TraceInfo struct {
 	Events    uint64  `json:"events"`
 	VCPUs     int     `json:"vcpus"`
-	ABI       string  `json:"abi"`    // "2l" or "fifo"
-	Source    string  `json:"source"` // "sim" or "observed"
-	Complete  bool    `json:"complete"`
+	ABI       string  `json:"abi"`      // "2l" or "fifo"
+	Source    string  `json:"source"`   // "sim" or "observed"
+	Complete  bool    `json:"complete"` // false: it ends early, and nothing is said of what came after
+	Window    bool    `json:"window"`   // its beginning was lost, as in a ring buffer: the report speaks of what is left
+	Records   uint64  `json:"records"`  // of a capture: what the events were made from; else the events
+	WordBits  int     `json:"word_bits"`
 	Gaps      uint64  `json:"gaps"`
 	Clock     string  `json:"clock"`
 	Unit      string  `json:"unit"` // of every time in the report: "ns", or "ticks" where their length is not known
 	NsPerTick float64 `json:"ns_per_tick"`
 	Policy    string  `json:"policy,omitempty"`
 	First     int64   `json:"first"` // time of the first event
-	Last      int64   `json:"last"`  // and of the last, or the end of the simulation
+	Last      int64   `json:"last"`  // and of the last, or the end of a simulation that was recorded to its end
 }
 
-// Totals counts findings by kind, those that the report omits included, and what they are to be seen against.
+// Totals counts findings by kind, those that the report omits included, and what they are to be seen against. Every episode ended in
+// one way:
+//
+//	episodes = delivered - delivered_again + cleared + closed + in_flight + masked_at_end + unnoticed_at_end + unclear_at_end
 type Totals struct {
 	Lost           uint64 `json:"lost"`
 	Late           uint64 `json:"late"`
@@ -53,12 +60,18 @@ type Totals struct {
 	Concurrent     uint64 `json:"concurrent"`
 	WrongVCPU      uint64 `json:"wrong_vcpu"`
 	Unknown        uint64 `json:"unknown"`
-	Episodes       uint64 `json:"episodes"` // times that PEND was set
+	Episodes       uint64 `json:"episodes"`     // times that PEND was set, and ports that were pending since before the trace
+	SinceBefore    uint64 `json:"since_before"` // of those, the latter
 	Delivered      uint64 `json:"delivered"`
-	InFlight       uint64 `json:"in_flight"`       // exposed at the end, with somebody about to look
-	MaskedAtEnd    uint64 `json:"masked_at_end"`   // pending and masked at the end: not a finding
-	NotRecognised  uint64 `json:"not_recognised"`  // events of kinds, vcpus or ports that the trace's dimensions do not have
-	SwallowedSends uint64 `json:"swallowed_sends"` // by episodes that were unnoticed
+	DeliveredAgain uint64 `json:"delivered_again"`  // of those, deliveries for which PEND had not been set anew
+	Cleared        uint64 `json:"cleared"`          // PEND was cleared, and no delivery was seen: polled for, or not recorded
+	Closed         uint64 `json:"closed"`           // pending when the port was closed
+	InFlight       uint64 `json:"in_flight"`        // exposed at the end, with somebody about to look
+	MaskedAtEnd    uint64 `json:"masked_at_end"`    // pending and masked at the end: not a finding
+	UnnoticedAtEnd uint64 `json:"unnoticed_at_end"` // exposed at the end, with nobody about to look
+	UnclearAtEnd   uint64 `json:"unclear_at_end"`   // not delivered, and the trace does not tell whether masked, or whether somebody looks
+	NotRecognised  uint64 `json:"not_recognised"`   // events of kinds, vcpus or ports that the trace's dimensions do not have
+	SwallowedSends uint64 `json:"swallowed_sends"`  // by episodes that were unnoticed
 }
 
 func (t *Totals) of(k Kind) *uint64 {
@@ -137,19 +150,24 @@ func (h *histogram) quantile(q float64) int64 { return min(h.h.ValueAtQuantile(q
 
 // report puts together what Finish found.
 func (a *Analyzer) report() *Report {
+	if a.disordered() {
+		a.distrust()
+	}
 	a.sortFindings()
 	c, m := a.clock, &a.meta
 	r := &Report{
-		Trace: TraceInfo{Events: a.events, VCPUs: m.VCPUs, ABI: m.ABI, Source: m.Source, Complete: m.Complete || a.endRecorded, Gaps: a.gaps,
-			Clock: m.Clock, Unit: c.unit(), NsPerTick: c.factor, Policy: m.Policy, First: c.of(a.first), Last: c.of(a.now)},
+		Trace: TraceInfo{Events: a.events, VCPUs: m.VCPUs, ABI: m.ABI, Source: m.Source, Complete: a.complete(), Gaps: a.gaps,
+			Window: a.beginLost > 0, Records: a.records(), WordBits: m.WordBits, Clock: m.Clock, Unit: c.unit(), NsPerTick: c.factor, Policy: m.Policy, First: c.of(a.first), Last: c.of(a.now)},
 		Verdict:  a.totals.verdict(),
 		Findings: a.findings,
 		Totals:   a.totals,
 		Costs:    a.costs,
 		Requests: a.requests,
 		Counts:   make(map[string]uint64),
+		Groups:   a.tally.list(),
+		Doubts:   a.doubts(),
 	}
-	if r.Verdict == VerdictClean && (a.gapInside || m.ABI == "fifo") {
+	if r.Verdict == VerdictClean && len(r.Doubts) > 0 {
 		r.Verdict = VerdictUnknown
 	}
 	if r.Findings == nil {
@@ -157,7 +175,7 @@ func (a *Analyzer) report() *Report {
 	}
 	number(r.Findings)
 	for _, k := range kinds {
-		r.Omitted += *a.totals.of(k) - uint64(a.kept[k.rank()])
+		r.Omitted += *a.totals.of(k) - uint64(a.tally.kept[k.rank()])
 	}
 	if h := &a.latency; h.count > 0 {
 		r.Latency = Latency{P50: c.of(evtchn.Time(h.quantile(50))), P90: c.of(evtchn.Time(h.quantile(90))),
@@ -191,30 +209,4 @@ func number(fs []Finding) {
 		n[k]++
 		fs[i].ID = fmt.Sprintf("%s:%d#%d", k.kind, k.port, n[k])
 	}
-}
-
-// missing lists what the trace lacks.
-func (a *Analyzer) missing() []string {
-	m := &a.meta
-	list := append([]string{}, m.Notes...)
-	if !m.Complete && !a.endRecorded {
-		list = append(list, "The recording was not closed: what came after its last event is not known.")
-	}
-	if m.ABI == "fifo" {
-		list = append(list, "The trace is of the FIFO ABI, whose queues are not judged yet: a lost event would not be found.")
-	}
-	if a.gaps > 0 || m.Lost > 0 {
-		lost := "an unknown number of records"
-		if m.Lost > 0 {
-			lost = count(m.Lost, "record")
-		}
-		list = append(list, fmt.Sprintf("%s: %s lost.", capital(count(a.gaps, "gap")), lost))
-	}
-	if len(m.Unknown) > 0 {
-		list = append(list, "Records without a meaning to the importer: "+strings.Join(m.Unknown, ", ")+".")
-	}
-	if a.totals.NotRecognised > 0 {
-		list = append(list, fmt.Sprintf("%s left out: vcpu, port or kind outside the trace's dimensions.", count(a.totals.NotRecognised, "event")))
-	}
-	return list
 }

@@ -78,9 +78,7 @@ func (a *Analyzer) finishRequests() {
 			continue
 		}
 		since := d.open[0]
-		a.totals.Lost++
-		if k := KindLost.rank(); a.kept[k] < a.opt.MaxFindings {
-			a.kept[k]++
+		if a.count(KindLost, CauseUnbound, d.port) {
 			c := a.clock
 			a.findings = append(a.findings, Finding{Kind: KindLost, Port: d.port, Word: a.state.Word(d.port),
 				OwnerVCPU: a.state.PortAt(d.port).Owner, UnnoticedVCPU: evtchn.NoVCPU, NoticedVCPU: evtchn.NoVCPU, Cause: CauseUnbound,

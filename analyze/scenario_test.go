@@ -58,6 +58,9 @@ func TestScenarios(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				if b := r.Totals.Balance(); b != 0 {
+					t.Errorf("seed %d: the totals are out by %d: %+v", seed+1, b, r.Totals)
+				}
 				if r.Verdict != tt.want {
 					t.Errorf("seed %d: got %s, want %s: %+v", seed+1, r.Verdict, tt.want, r.Findings)
 				}

@@ -3,7 +3,6 @@ package analyze
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/evtrace/evtrace/evtchn"
@@ -39,9 +38,7 @@ func (r *Report) WriteText(w io.Writer, opt TextOptions) error {
 	opt.defaults()
 	p := &page{width: opt.Width, c: clock{factor: 1, ticks: r.Trace.Unit == "ticks"}}
 	p.wrap("", r.headline())
-	if r.unnoticed() {
-		p.line("Unnoticed: the port is pending and unmasked, and no vcpu is going to look at it.")
-	}
+	p.terms(r)
 	p.line("")
 	full := min(opt.Full, len(r.Findings))
 	for i := range full {
@@ -60,79 +57,20 @@ func (r *Report) WriteText(w io.Writer, opt TextOptions) error {
 	p.line("Next")
 	next := r.next(opt.Name)
 	width := 0
+	longest := 0
 	for _, n := range next {
-		width = max(width, len(n[0]))
+		width, longest = max(width, len(n[0])), max(longest, len(n[1]))
 	}
 	for _, n := range next {
-		p.line("  %-*s  %s", width, n[0], n[1])
+		if 2+width+2+longest <= p.width {
+			p.line("  %-*s  %s", width, n[0], n[1])
+		} else {
+			p.line("  %s", n[0])
+			p.line("      %s", n[1])
+		}
 	}
 	_, err := io.WriteString(w, p.b.String())
 	return err
-}
-
-// headline is the verdict in words.
-func (r *Report) headline() string {
-	t := &r.Totals
-	var parts []string
-	add := func(n uint64, what string) {
-		if n > 0 {
-			parts = append(parts, group(n)+" "+what)
-		}
-	}
-	of := fmt.Sprintf(" of %s", count(t.Episodes, "event"))
-	switch r.Verdict {
-	case VerdictClean:
-		return fmt.Sprintf("clean: no event was missed (%s, %s delivered).", count(t.Episodes, "event"), group(t.Delivered))
-	case VerdictLost:
-		parts = append(parts, group(t.Lost)+of+" lost"+r.ports(KindLost))
-	case VerdictViolated:
-		parts = append(parts, "no event was lost, but some were handled as they must not be")
-	case VerdictLate:
-		parts = append(parts, group(t.Late)+of+" noticed too late"+r.ports(KindLate))
-	default:
-		parts = append(parts, "undecided, for what would tell is missing")
-	}
-	add(t.Duplicate, "delivered twice")
-	add(t.Concurrent, "handled on two vcpus at once")
-	add(t.WrongVCPU, "handled on a wrong vcpu")
-	if r.Verdict != VerdictLate {
-		add(t.Late, "noticed too late")
-	}
-	add(t.Unknown, "undecided")
-	return string(r.Verdict) + ": " + strings.Join(parts, ", ") + "."
-}
-
-// ports names the ports of the findings of a kind, if they are few.
-func (r *Report) ports(k Kind) string {
-	var ports []evtchn.Port
-	for i := range r.Findings {
-		if f := &r.Findings[i]; f.Kind == k && !slices.Contains(ports, f.Port) {
-			ports = append(ports, f.Port)
-		}
-		if len(ports) > 4 {
-			return ""
-		}
-	}
-	if len(ports) == 0 {
-		return ""
-	}
-	slices.Sort(ports)
-	s := " (port "
-	if len(ports) > 1 {
-		s = " (ports "
-	}
-	for i, p := range ports {
-		if i > 0 {
-			s += ", "
-		}
-		s += fmt.Sprint(p)
-	}
-	return s + ")"
-}
-
-// unnoticed reports whether the report speaks of unnoticed ports, so that the word has to be explained.
-func (r *Report) unnoticed() bool {
-	return slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.UnnoticedSeq != 0 })
 }
 
 // next suggests what to do with the trace: commands, and what for.
@@ -166,6 +104,9 @@ func (p *page) line(format string, args ...any) {
 	p.b.WriteByte('\n')
 }
 
+// hardSpace is a space in a paragraph at which no line ends.
+const hardSpace = "\x00"
+
 // wrap writes a paragraph behind a prefix, under which its further lines are indented.
 func (p *page) wrap(prefix, text string) {
 	col := len(prefix)
@@ -181,7 +122,7 @@ func (p *page) wrap(prefix, text string) {
 			p.b.WriteByte(' ')
 			col++
 		}
-		p.b.WriteString(word)
+		p.b.WriteString(strings.ReplaceAll(word, hardSpace, " "))
 		col += len(word)
 	}
 	p.b.WriteByte('\n')
@@ -227,48 +168,6 @@ func (p *page) finding(f *Finding) {
 	p.line("")
 }
 
-// table lists further findings, one on a line.
-func (p *page) table(r *Report, from, rows int) {
-	rest := r.Findings[from:]
-	if len(rest) == 0 {
-		if r.Omitted > 0 {
-			p.line("and %s more that the report does not hold", group(r.Omitted))
-			p.line("")
-		}
-		return
-	}
-	if rows >= 0 && len(rest) > rows {
-		rest = rest[:rows]
-	}
-	p.line("%-18s %5s %5s  %-14s %-8s %-7s %s", "finding", "owner", "away", "exposed", "delay", "rescuer", "cause")
-	for i := range rest {
-		f := &rest[i]
-		exposed, delay, rescuer := "-", "-", "-"
-		if f.ExposedAt != nil {
-			exposed = p.c.moment(*f.ExposedAt)
-		}
-		if f.Delay != nil {
-			delay = p.c.duration(*f.Delay)
-		}
-		if f.RescuedByPort != evtchn.NoPort {
-			rescuer = fmt.Sprint(f.RescuedByPort)
-		}
-		p.line("%-18s %5s %5s  %-14s %-8s %-7s %s", f.ID, vcpuText(f.OwnerVCPU), vcpuText(f.UnnoticedVCPU), exposed, delay, rescuer,
-			f.Cause)
-	}
-	if n := uint64(len(r.Findings)-from-len(rest)) + r.Omitted; n > 0 {
-		p.line("and %s more like these", group(n))
-	}
-	p.line("")
-}
-
-func vcpuText(v evtchn.VCPU) string {
-	if v < 0 {
-		return "-"
-	}
-	return fmt.Sprintf("v%d", v)
-}
-
 // figures writes what the trace is, how long deliveries took, and what they cost.
 func (p *page) figures(r *Report) {
 	t, l, k := &r.Trace, &r.Latency, &r.Costs
@@ -288,18 +187,45 @@ func (p *page) figures(r *Report) {
 		count(k.Hypercalls, "hypercall"), group(k.UnmaskHypercalls), count(k.IPIs, "IPI"), count(k.Wakeups, "wakeup"),
 		count(k.Upcalls, "upcall"), group(k.SpuriousUpcalls), count(k.ForeignSkipped, "foreign port"), count(k.SwallowedSends, "send")))
 	if q := &r.Requests; q.Made > 0 {
-		s := fmt.Sprintf("Requests   %s by other domains: %s served", group(q.Made), group(q.Served))
+		s := fmt.Sprintf("%s by other domains: %s served", group(q.Made), group(q.Served))
 		if n := q.Open - q.Hung; n > 0 {
 			s += fmt.Sprintf(", %s under way at the end", group(n))
 		}
 		if q.Hung > 0 {
 			s += fmt.Sprintf(", %s hung", group(q.Hung))
 		}
-		p.line("%s", s)
+		p.wrap("Requests   ", s)
 	}
-	if n := r.Totals.MaskedAtEnd; n > 0 {
-		p.line("At end     %s pending and masked, which is not a fault", count(n, "port"))
+	if s := r.Totals.others(); s != "" && t.ABI != "fifo" { // of FIFO, only deliveries are known
+		p.wrap("Others     ", s)
 	}
+}
+
+// others says what became of the episodes that were not delivered, or "" if all were.
+func (t *Totals) others() string {
+	var parts []string
+	add := func(n uint64, what string) {
+		if n > 0 {
+			parts = append(parts, group(n)+" "+what)
+		}
+	}
+	add(t.Cleared, "cleared without a delivery that was seen")
+	add(t.Closed, "closed with the port")
+	add(t.MaskedAtEnd, "pending and masked at the end, which is not a fault")
+	add(t.InFlight, "on the way at the end")
+	add(t.UnnoticedAtEnd, "unnoticed at the end")
+	add(t.UnclearAtEnd, "pending at the end, and what keeps them so is not known")
+	s := strings.Join(parts, ", ")
+	if s != "" {
+		s = "not seen to be delivered: " + s
+	}
+	if t.DeliveredAgain > 0 {
+		if s != "" {
+			s += "; "
+		}
+		s += "delivered again without a new event: " + group(t.DeliveredAgain)
+	}
+	return s
 }
 
 // group writes a number with commas between thousands.

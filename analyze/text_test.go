@@ -17,6 +17,8 @@ func TestWriteText(t *testing.T) {
 	}
 	const want = `late: 1 of 2 events noticed too late (port 65).
 Unnoticed: the port is pending and unmasked, and no vcpu is going to look at it.
+Late: handled in the end, but only by luck, for no vcpu was going to look; or later than allowed.
+SEL[v], vcpu v's selector: its bit w makes v read event word w, which holds ports w*64 to w*64+63.
 
 late:65#1  port 65, word 1, bound to vcpu 0
   pending    1.204 ms

@@ -105,6 +105,7 @@ type portTrack struct {
 	masked    evtchn.Bit
 	atBind    bool
 	delivered bool
+	open      bool // it has not ended yet: see episodes.go
 	handled   step // its handler was done before PEND was cleared
 	overrun   uint32
 	exposures []evtchn.Time
@@ -176,7 +177,7 @@ type draft struct {
 
 // link is one signalling in vain.
 type link struct {
-	unmask, found, sel, notify, asked, moved, barred, xchg, look, over step
+	unmask, found, sel, notify, asked, moved, barred, xchg, look, over, owned step
 	cause                                                              Cause
 	vcpu, owner                                                        evtchn.VCPU
 	vain                                                               bool // it was over before the wrong vcpu had looked

@@ -73,6 +73,9 @@ func (w *writer) tell() {
 		if i == len(d.links)-1 && d.more > 0 {
 			w.say("The same happened %s more.", times(d.more))
 		}
+		if i > 0 {
+			w.tellMove(&d.links[i-1], &d.links[i])
+		}
 		w.tellLink(&d.links[i], i > 0)
 	}
 	if e.late {
@@ -87,7 +90,7 @@ func (w *writer) tell() {
 	case d.swallowed == 1:
 		w.say("1 more send was swallowed because PEND was already set.")
 	case d.swallowed > 1:
-		w.say("%d more sends were swallowed because PEND was already set.", d.swallowed)
+		w.say("%s more sends were swallowed because PEND was already set.", group(d.swallowed))
 	}
 	w.tellEnd()
 	w.tellMissing()
@@ -138,6 +141,18 @@ func (w *writer) ref2(first, second *step) string {
 func (w *writer) tellLink(l *link, again bool) {
 	w.tellSignal(l, again)
 	w.tellLook(l)
+}
+
+// tellMove tells that the port was bound to another vcpu between two times in vain.
+func (w *writer) tellMove(before, l *link) {
+	if l.owner < 0 || l.owner == before.owner || !l.owned.ok() {
+		return
+	}
+	who := ""
+	if l.owned.vcpu >= 0 {
+		who = " by " + w.vcpu(&l.owned)
+	}
+	w.say("Then the port was bound to vcpu %d%s %s.", l.owner, who, w.at(&l.owned))
 }
 
 func (w *writer) tellSignal(l *link, again bool) {

@@ -30,6 +30,9 @@ type Meta struct {
 	Unknown []string          `json:"unknown,omitempty"` // names of records that the importer has no meaning for
 	Notes   []string          `json:"notes,omitempty"`   // what an importer found missing, for the reader
 	Counts  map[string]uint64 `json:"counts,omitempty"`  // importer's counts by record name
+
+	Unprobed  []string `json:"unprobed,omitempty"`  // records that a verdict needs and that the capture was not set up to hold
+	Unordered uint64   `json:"unordered,omitempty"` // records that stand far out of the order of their times
 }
 
 // Sources of a trace.

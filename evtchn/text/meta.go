@@ -71,20 +71,11 @@ var fields = [...]field{
 	uintField("events", func(m *evtchn.Meta) *uint64 { return &m.Events }),
 	uintField("gaps", func(m *evtchn.Meta) *uint64 { return &m.Gaps }),
 	uintField("lost", func(m *evtchn.Meta) *uint64 { return &m.Lost }),
+	uintField("unordered", func(m *evtchn.Meta) *uint64 { return &m.Unordered }),
 	numberedField("task", func(m *evtchn.Meta) *[]string { return &m.Tasks }),
 	numberedField("unknown", func(m *evtchn.Meta) *[]string { return &m.Unknown }),
-	{key: "note", list: true,
-		append: func(b []byte, m *evtchn.Meta) []byte {
-			for _, s := range m.Notes {
-				b = append(appendString(append(b, "note: "...), s), '\n')
-			}
-			return b
-		},
-		set: func(m *evtchn.Meta, v string) error {
-			s, err := parseString(v)
-			m.Notes = append(m.Notes, s)
-			return err
-		}},
+	stringsField("unprobed", func(m *evtchn.Meta) *[]string { return &m.Unprobed }),
+	stringsField("note", func(m *evtchn.Meta) *[]string { return &m.Notes }),
 	{key: "count", list: true,
 		append: func(b []byte, m *evtchn.Meta) []byte {
 			for _, name := range slices.Sorted(maps.Keys(m.Counts)) {
@@ -167,6 +158,23 @@ func uintField(key string, p func(*evtchn.Meta) *uint64) field {
 			}
 			*p(m) = n
 			return nil
+		}}
+}
+
+// stringsField is a list with an element a line.
+func stringsField(key string, p func(*evtchn.Meta) *[]string) field {
+	return field{key: key, list: true,
+		append: func(b []byte, m *evtchn.Meta) []byte {
+			for _, s := range *p(m) {
+				b = append(append(b, key...), ": "...)
+				b = append(appendString(b, s), '\n')
+			}
+			return b
+		},
+		set: func(m *evtchn.Meta, v string) error {
+			s, err := parseString(v)
+			*p(m) = append(*p(m), s)
+			return err
 		}}
 }
 

@@ -23,6 +23,8 @@ type header struct {
 	nsTick   float64
 	notes    []string
 	unmaskHC bool // the unmask hypercall was probed for
+
+	tolerance int64 // by how much a record may go back in time and be merely out of place
 }
 
 // peekHeader reads the first stretch of the text.
@@ -140,11 +142,42 @@ func (h *header) settle(side *SideFiles, opt *Options) {
 	}
 	h.unmaskHC = h.unmaskHC || strings.Contains(side.Probes, "hc_unmask")
 	h.settleClock(side, opt)
-	if total, worst := missed(side.Profile); total > 0 {
-		h.note("kprobes missed " + strconv.FormatUint(total, 10) + " hits, most of them of " + worst +
+	h.tolerance = int64(min(backNS/h.nsTick, 1e15))
+	if total, worst := missed(side.Profile); total == 1 {
+		h.note("kprobes missed 1 hit, of " + worst + ": a missing event is no evidence (" + side.Names["Profile"] + ")")
+	} else if total > 1 {
+		h.note("kprobes missed " + group(total) + " hits, most of them of " + worst +
 			": a missing event is no evidence (" + side.Names["Profile"] + ")")
 	}
+	h.settleTables(side)
 }
+
+// settleTables says what is weaker where a table is missing or is none.
+func (h *header) settleTables(side *SideFiles) {
+	switch {
+	case side.Before == "" && side.Names["Before"] == "":
+		h.note("no lsevtchn.before.txt: which vcpu a port is bound to, and what its other end is, is known only once the trace shows it")
+	case len(parsePorts(side.Before)) == 0:
+		h.note(side.name("Before", "lsevtchn.before.txt") + " has no line of lsevtchn's table, such as \"5: VCPU 1: IPI\": which vcpu a port is bound to, and what its other end is, is known only once the trace shows it")
+	}
+	switch {
+	case side.Interrupts == "" && side.Names["Interrupts"] == "":
+		h.note("no interrupts.before.txt (/proc/interrupts): the timers' ports cannot be told from others before they are delivered, and a vcpu without a record is not counted")
+	case cpusOfInterrupts(side.Interrupts) == 0:
+		h.note(side.name("Interrupts", "interrupts.before.txt") + " does not begin with a line of CPUs, as /proc/interrupts does: the timers' ports cannot be told from others before they are delivered, and a vcpu without a record is not counted")
+	}
+}
+
+// span writes a difference of times in the capture's own units.
+func (h *header) span(d int64) string {
+	if h.unit == "ns" {
+		return group(uint64(d)) + " ns"
+	}
+	return group(uint64(d)) + " ticks"
+}
+
+// backNS is the tolerance of the order of records, in nanoseconds or in ticks of unknown length.
+const backNS = 10_000
 
 // settleClock finds the unit of the time stamps.
 func (h *header) settleClock(side *SideFiles, opt *Options) {
@@ -175,8 +208,10 @@ func (h *header) settleClock(side *SideFiles, opt *Options) {
 			h.nsTick = 1e9 / opt.TSCHz
 		case mhz > 0:
 			h.nsTick = 1e3 / mhz
+		case side.Console != "" || side.Names["Console"] != "":
+			h.note("the frequency of the TSC is not known (" + side.name("Console", "xl-dmesg.txt") + " has no \"Detected ... MHz processor\"): times and delays are ticks; --tsc-hz sets it")
 		default:
-			h.note("the frequency of the TSC is not known (no xl-dmesg.txt): times and delays are ticks")
+			h.note("the frequency of the TSC is not known (no xl-dmesg.txt): times and delays are ticks; --tsc-hz sets it")
 		}
 	case "uptime":
 		// trace_clock_jiffies gives clock_t: 1/100 s on every architecture that Xen runs on.

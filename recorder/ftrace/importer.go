@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/evtrace/evtrace/evtchn"
@@ -57,6 +56,7 @@ type Importer struct {
 	complete bool
 	gaps     uint64
 	lost     uint64
+	disorder uint64 // records beyond tolerance before those that stand before them
 	broken   tally
 	backward tally
 	beyond   tally
@@ -208,6 +208,10 @@ func (im *Importer) FinalMeta() evtchn.Meta {
 		}
 	}
 	m.Unknown = slices.Clone(im.inf.unknown)
+	m.Unordered = im.disorder
+	for _, d := range im.unprobed() {
+		m.Unprobed = append(m.Unprobed, d.name)
+	}
 	m.Notes = im.notes()
 	return m
 }
@@ -215,21 +219,58 @@ func (im *Importer) FinalMeta() evtchn.Meta {
 func (im *Importer) notes() []string {
 	n := slices.Clone(im.head.notes)
 	if h := &im.head; h.counted && h.kept < h.written {
-		n = append(n, fmt.Sprintf("the ring buffer was overwritten: %d of %d records are left, and the oldest of each vcpu are gone", h.kept, h.written))
+		n = append(n, fmt.Sprintf("the ring buffer was overwritten: %s of %s records are left, and the oldest of each vcpu are gone", group(h.kept), group(h.written)))
 	}
-	tell := func(t *tally, what string) {
-		if t.n > 0 {
-			n = append(n, strconv.FormatUint(t.n, 10)+" "+what+", the first: "+t.first)
+	for _, d := range im.unprobed() {
+		n = append(n, d.note())
+	}
+	if im.inf.fifo {
+		n = append(n, "the capture is of the FIFO ABI, whose queues are not judged yet: a lost event would not be found")
+	}
+	tell := func(t *tally, one, many string) {
+		if t.n == 1 {
+			n = append(n, "1 "+one+": "+t.first)
+		} else if t.n > 1 {
+			n = append(n, group(t.n)+" "+many+", the first: "+t.first)
 		}
 	}
-	tell(&im.broken, "broken lines")
-	tell(&im.backward, "records go back in time and were set to the time before them")
-	tell(&im.beyond, "records of a vcpu that the trace should not have")
+	tell(&im.broken, "broken line", "broken lines")
+	tell(&im.backward, "record goes back in time and was set to the time before it", "records go back in time and were set to the time before them")
+	tell(&im.beyond, "record of a vcpu that the trace should not have", "records of vcpus that the trace should not have")
 	if im.lines.cut {
-		n = append(n, fmt.Sprintf("line %d: the text ends within a line, which was dropped", im.lines.line))
+		n = append(n, fmt.Sprintf("line %s: the text ends within a line, which was dropped", group(uint64(im.lines.line))))
+	}
+	if got := im.recordsRead(); im.short() > 0 {
+		s := fmt.Sprintf("the header counts %s records, and %s are here: ", group(im.head.kept), group(got))
+		if im.cutShort() {
+			s += "the capture is cut"
+		} else {
+			s += "some lines were taken out, or the end is missing"
+		}
+		n = append(n, s)
 	}
 	return append(n, im.inf.notes()...)
 }
+
+// recordsRead is the number of records in the text so far.
+func (im *Importer) recordsRead() uint64 {
+	n := im.broken.n
+	for _, c := range im.names.count {
+		n += c
+	}
+	return n
+}
+
+// short is how many records the text lacks by its header's count, at its end.
+func (im *Importer) short() uint64 {
+	if got := im.recordsRead(); im.eof && im.head.counted && im.head.kept > got {
+		return im.head.kept - got
+	}
+	return 0
+}
+
+// cutShort reports whether so many are lacking that the text was cut. People take lines out of captures, so a few may be.
+func (im *Importer) cutShort() bool { return im.short()*20 > im.head.kept }
 
 // Close releases what the importer holds. It does not close the reader that New was given.
 func (im *Importer) Close() error {
@@ -294,7 +335,7 @@ func (im *Importer) read() error {
 			im.eof = true
 			switch err := im.lines.err; {
 			case errors.Is(err, io.EOF):
-				im.complete = !im.lines.cut
+				im.complete = !im.lines.cut && !im.cutShort()
 			default:
 				im.err = fmt.Errorf("%s: after line %d, byte %d of the text: %w", im.name, im.lines.line,
 					im.lines.off+int64(im.lines.pos), cutError(err, im.raw.n))
@@ -328,7 +369,10 @@ func (im *Importer) read() error {
 		im.w.link()
 		im.tasks.note(r, p.task)
 		if r.time < im.w.last {
-			im.backward.add("line %d, by %d", im.lines.line, im.w.last-r.time)
+			im.backward.add("line %d, by %s", im.lines.line, im.head.span(im.w.last-r.time))
+			if im.w.last-r.time > im.head.tolerance {
+				im.disorder++
+			}
 			r.time = im.w.last
 		}
 		im.w.last = r.time

@@ -1,7 +1,6 @@
 package ftrace
 
 import (
-	"fmt"
 	"strconv"
 
 	"github.com/evtrace/evtrace/evtchn"
@@ -36,6 +35,7 @@ type infer struct {
 	v   evtchn.VCPU
 	ctx evtchn.Context
 
+	proof  proof
 	counts struct {
 		invisible, handlers, outcome, unpaired, deferred, early uint64
 	}
@@ -44,6 +44,7 @@ type infer struct {
 // portKnow is what is known of a port beyond evtchn.PortState.
 type portKnow struct {
 	peer       evtchn.Port // this domain's port at the other end
+	shut       bool        // masked, and not unmasked since, as far as the records tell
 	masked     int64       // place up to which the last mask of it may not have been made yet
 	inflight   int64       // place up to which the last send to it may not have arrived yet
 	bound      int64       // place of its last bind_cpu
@@ -239,11 +240,14 @@ func (in *infer) dispatch(pos int64, r *record) {
 		if p == c.cur {
 			in.ports[p].late = true
 		}
+		in.ports[p].shut = true
 		in.ports[p].masked = in.after(pos)
 		in.seen(evtchn.KindMaskTAS, p, uint64(in.st.Masked(p)))
 	case prUnmask:
+		in.ports[p].shut = false
 		in.unmask(pos, r, p)
 	case prHCUnmask:
+		in.ports[p].shut = false
 		in.unmaskCall(p, 0)
 	case prHCSend:
 		in.send(pos, r, p)
@@ -280,7 +284,10 @@ func (in *infer) dispatch(pos int64, r *record) {
 		if len(in.ioctls) > 0 {
 			in.ioctlRet(r)
 		}
+	case prLateEOI:
+		in.proof.eoi++
 	case prDevIRQ:
+		in.proof.device++
 		in.learnIRQ(r.c, p)
 		if c.cur != p {
 			in.missedHandler(pos, r, p, c)
@@ -333,21 +340,37 @@ func (in *infer) finish() {
 func (in *infer) notes() []string {
 	var n []string
 	c := &in.counts
-	tell := func(k uint64, format string) {
-		if k > 0 {
-			n = append(n, fmt.Sprintf(format, k))
+	tell := func(k uint64, one, many string) {
+		if k == 1 {
+			n = append(n, "1 "+one)
+		} else if k > 1 {
+			n = append(n, group(k)+" "+many)
 		}
 	}
-	tell(c.invisible, "%d deliveries without a visible send: another domain, a VIRQ or a PIRQ, or a send that no probe saw")
-	tell(c.handlers, "%d handlers ran though no probe saw their delivery: it was deduced from irq_handler_entry")
-	tell(c.outcome, "%d unmasks whose port was pending or not by the evidence of what followed")
-	tell(c.deferred, "%d sends were still under way when their port was unmasked, and arrived after it")
-	tell(c.early, "%d sends were taken before records that stand before them: their effect did too")
-	tell(c.unpaired, "%d sends on ports whose other end is not known")
+	tell(c.invisible, "delivery without a visible send: another domain, a VIRQ or a PIRQ, or a send that no probe saw",
+		"deliveries without a visible send: another domain, a VIRQ or a PIRQ, or a send that no probe saw")
+	tell(c.handlers, "handler ran though no probe saw its delivery: that was deduced from irq_handler_entry",
+		"handlers ran though no probe saw their delivery: that was deduced from irq_handler_entry")
+	tell(c.outcome, "unmask whose port was pending or not by the evidence of what followed",
+		"unmasks whose port was pending or not by the evidence of what followed")
+	tell(c.deferred, "send was still under way when its port was unmasked, and arrived after it",
+		"sends were still under way when their port was unmasked, and arrived after it")
+	tell(c.early, "send was taken before records that stand before it: its effect came first",
+		"sends were taken before records that stand before them: their effect came first")
+	tell(c.unpaired, "send on a port whose other end is not known", "sends on ports whose other end is not known")
 	if !in.fifo && !in.unmaskHC {
 		n = append(n, "the unmask hypercall was not probed for: an unmask counts as local only where its outcome shows it")
 	}
 	return n
+}
+
+// group writes a number with commas between thousands.
+func group(n uint64) string {
+	s := strconv.FormatUint(n, 10)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
 }
 
 func utoa(n uint64) string { return strconv.FormatUint(n, 10) }

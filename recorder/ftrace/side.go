@@ -26,6 +26,14 @@ type SideFiles struct {
 	Names      map[string]string // field of SideFiles -> base name of the file it came from
 }
 
+// name gives the name of the file of a field, or what it usually is.
+func (s *SideFiles) name(field, usual string) string {
+	if n := s.Names[field]; n != "" {
+		return n
+	}
+	return usual
+}
+
 // maxSide bounds what is read of a side file.
 const maxSide = 8 << 20
 

@@ -227,6 +227,9 @@ func (in *infer) deliver(pos int64, p evtchn.Port, c *cpuKnow) {
 		in.implyUpcall(pos, c, true)
 	}
 	in.settleClear(c)
+	if in.ports[p].shut {
+		in.proof.unmask++
+	}
 	in.prepare(pos, p, c)
 	in.seen(evtchn.KindDeliver, p, 0)
 	c.open, c.cur, c.dirty = p, p, p
@@ -308,6 +311,7 @@ func (in *infer) settleClear(c *cpuKnow) {
 	if in.fifo {
 		return
 	}
+	in.proof.clear++
 	in.cleared(0, p, evtchn.FlagInferred)
 }
 
@@ -336,6 +340,7 @@ func (in *infer) missedHandler(pos int64, r *record, p evtchn.Port, c *cpuKnow) 
 		return // a handler that is not run by an interrupt
 	}
 	in.counts.handlers++
+	in.proof.clear++
 	if !c.inUpcall {
 		in.implyUpcall(pos, c, true)
 	}
