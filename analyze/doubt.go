@@ -39,6 +39,9 @@ func (a *Analyzer) doubts() []string {
 	if m.ABI == "fifo" {
 		say("the FIFO ABI is not judged yet")
 	}
+	if n := a.totals.NotRecognised; n > 0 {
+		say("%s of a vcpu, a port or a kind that the trace does not have", isAre(n, "event"))
+	}
 	if a.disordered() {
 		say("the records do not stand in the order of their times")
 	}
@@ -94,6 +97,13 @@ func (a *Analyzer) missing() []string {
 		say("%s left out: vcpu, port or kind outside the trace's dimensions", count(n, "event"))
 	}
 	return list
+}
+
+func isAre(n uint64, what string) string {
+	if n == 1 {
+		return "1 " + what + " is"
+	}
+	return count(n, what) + " are"
 }
 
 func stand(n uint64, what string) string {

@@ -33,6 +33,8 @@ func TestDoubts(t *testing.T) {
 			VerdictUnknown, "unknown (undecided): no record of the trace is about a port."},
 		{"a bind that is seen", func(*evtchn.Meta) {}, boot + "10 5 v0 xen port.bind p70 state=ipi notify=v0 peer=0x0\n",
 			VerdictClean, "clean: no event was missed (0 events, 0 delivered)."},
+		{"an event of no port of the trace", func(*evtchn.Meta) {}, quiet + "300 6000000 v0 task:0 mask.tas p9999 = 0\n", VerdictUnknown,
+			"unknown (undecided): 1 event is of a vcpu, a port or a kind that the trace does not have. No event was seen to be missed (1 event, 1 delivered)."},
 		{"gaps", func(m *evtchn.Meta) { m.Lost = 1234 }, quiet + "300 6000000 - - gap target=v1 lost=1234\n", VerdictUnknown,
 			"unknown (undecided): 1 gap in the trace, with 1,234 records lost. No event was seen to be missed (1 event, 1 delivered)."},
 		{"a lost beginning", func(m *evtchn.Meta) { m.Counts = map[string]uint64{"clear": 1000, "mask": 234} }, "1 0 - - gap target=- lost=5\n" + shift(t, quiet, 10),

@@ -58,14 +58,10 @@ func (r *Report) left() string {
 	if !r.Trace.Window {
 		return ""
 	}
-	return fmt.Sprintf(" in the %s left of the recording", count(r.Trace.Records, "record")+are(r.Trace.Records))
-}
-
-func are(n uint64) string {
-	if n == 1 {
-		return " that is"
+	if r.Trace.Records == 1 {
+		return " in the 1 record that is left of the recording"
 	}
-	return " that are"
+	return fmt.Sprintf(" in the %s that are left of the recording", count(r.Trace.Records, "record"))
 }
 
 // early says that the recording was not closed.
