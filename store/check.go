@@ -29,9 +29,11 @@ type Report struct {
 	Keyframes int       `json:"keyframes"` // compared with the state computed from the events
 	Complete  bool      `json:"complete"`
 	Problems  []Problem `json:"problems"`
+	Warnings  []Problem `json:"warnings,omitempty"` // what is damaged, and of which the file has another copy: nothing is lost
 }
 
-// OK reports whether nothing is wrong. A trace that is merely incomplete is not wrong.
+// OK reports whether nothing is wrong: Open gives all that was written. A trace that is merely incomplete is not wrong, and
+// warnings do not count.
 func (r *Report) OK() bool { return len(r.Problems) == 0 }
 
 // maxProblems keeps a report of a thoroughly damaged file readable.
@@ -67,6 +69,9 @@ func Check(path string) (*Report, error) {
 	if err := inspect(path, func(t *pageTree) error { c.pages(t); return nil }); err != nil {
 		c.add("pages", err)
 	}
+	if err := f.ending(); err != nil {
+		c.add("file", err)
+	}
 	c.keys()
 	ports := c.events()
 	c.ports(ports)
@@ -84,7 +89,12 @@ func (c *checker) add(where string, err error) {
 
 func (c *checker) pages(t *pageTree) {
 	if t.badMeta >= 0 {
-		c.add("pages", corrupt("page %d: the meta page is damaged; the other one is used", t.badMeta))
+		err := corrupt("page %d: the meta page is damaged; the other one is used", t.badMeta)
+		if c.f != nil && c.f.tip.closed != 0 { // both lead to the finished trace
+			c.rep.Warnings = append(c.rep.Warnings, Problem{"pages", err, err.Error()})
+		} else {
+			c.add("pages", err)
+		}
 	}
 	n := len(c.rep.Problems)
 	t.walk(func(err error) { c.add("pages", err) })

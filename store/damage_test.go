@@ -420,3 +420,65 @@ func TestFlippedBytesOfPartial(t *testing.T) {
 		t.Errorf("%d flips brought back an older batch: more than a meta page has bytes", older)
 	}
 }
+
+// A closed file ends where its database ends: what somebody appended is reported by everything that reads it.
+func TestAppended(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.evt")
+	w, err := Create(path, simMeta(2), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString("x"); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	if _, err := Open(path); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "something was appended") {
+		t.Errorf("open: got %v, want ErrCorrupt", err)
+	}
+	rep, err := Check(path)
+	if err != nil || rep.OK() {
+		t.Errorf("check: got %v and %+v, want a problem", err, rep)
+	}
+}
+
+// Damage to one of the two meta pages of a closed file loses nothing: Open reads all, and Check warns.
+func TestMetaPage(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.evt")
+	w, err := Create(path, simMeta(2), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for page := range 2 {
+		data[page*os.Getpagesize()+30] ^= 1
+		if err := os.WriteFile(path, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		data[page*os.Getpagesize()+30] ^= 1
+		f, err := Open(path)
+		if err != nil {
+			t.Fatalf("page %d: %v", page, err)
+		}
+		if !f.Meta().Complete {
+			t.Errorf("page %d: the trace has become incomplete", page)
+		}
+		f.Close()
+		rep, err := Check(path)
+		if err != nil || !rep.OK() || len(rep.Warnings) != 1 {
+			t.Errorf("page %d: check: got %v and %+v, want a warning", page, err, rep)
+		}
+	}
+}

@@ -32,6 +32,11 @@ type File struct {
 // Errors are of the classes ErrNotTrace, ErrFormat, ErrCorrupt, ErrTruncated, ErrLocked, or come from the file system.
 func Open(path string) (*File, error) {
 	f, err := open(path)
+	if err == nil {
+		if err = f.ending(); err != nil {
+			f.Close()
+		}
+	}
 	if err != nil {
 		return nil, inFile(path, err)
 	}
@@ -90,6 +95,19 @@ func open(path string) (*File, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// ending finds out whether a closed file ends where its database ends.
+func (f *File) ending() error {
+	if f.tip.closed == 0 {
+		return nil // a recording allocates pages in advance
+	}
+	return f.view(func(tx *bolt.Tx) error {
+		if f.size > tx.Size() {
+			return corrupt("the file has %d bytes, want %d: something was appended", f.size, tx.Size())
+		}
+		return nil
+	})
 }
 
 // Close closes the file. States and events that were read remain valid.

@@ -108,7 +108,7 @@ func readMetas(r io.ReaderAt, size int64) (*pageTree, error) {
 	case anyMagic:
 		return nil, corrupt("offset 0: neither of the two meta pages is intact")
 	default:
-		return nil, fmt.Errorf("%w: it does not begin as a bbolt database does", ErrNotTrace)
+		return nil, fmt.Errorf("%w: it does not begin as a trace file does", ErrNotTrace)
 	}
 	if t.meta.version != boltVersion {
 		return nil, fmt.Errorf("%w: bbolt file version %d, this evtrace knows %d: upgrade evtrace", ErrFormat, t.meta.version, boltVersion)
