@@ -55,6 +55,14 @@ func (w *Writer) Add(ev *evtchn.Event) error {
 	return w.err
 }
 
+// Flush writes what is buffered. A trace that ends there counts as cut, after its last whole event.
+func (w *Writer) Flush() error {
+	if w.err == nil {
+		w.flush()
+	}
+	return w.err
+}
+
 // Close writes the end line and everything that is still buffered. It does not close the underlying writer. Without Close the
 // trace counts as cut.
 func (w *Writer) Close() error {
