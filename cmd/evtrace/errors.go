@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -84,7 +85,7 @@ func inputHint(err error) string {
 	case errors.Is(err, store.ErrFormat):
 		return "a newer evtrace wrote it: use that one, or have it export the trace as text"
 	case errors.Is(err, store.ErrCorrupt):
-		return "evtrace check says where it is damaged; whoever sent it has the original"
+		return "whoever sent it has the original"
 	case errors.Is(err, store.ErrNotTrace):
 		return `"evtrace help traces" lists what is read`
 	}
@@ -163,6 +164,29 @@ func flagError(cmd *cobra.Command, err error) error {
 	return usageErrorf(hint, "%v", err)
 }
 
+// nothingEmpty refuses arguments and values of flags that are empty, as those of unset variables of a shell are.
+func nothingEmpty(cmd *cobra.Command, args []string) error {
+	if strings.HasPrefix(cmd.Name(), "__") {
+		return nil // the completion of a shell, which may well ask about nothing
+	}
+	for i, arg := range args {
+		if arg == "" {
+			return usageErrorf("usage: "+cmd.UseLine(), "%s: argument %d is empty", cmd.Name(), i+1)
+		}
+	}
+	var err error
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		empty := f.Value.Type() == "string" && f.Value.String() == ""
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			empty = slices.Contains(list.GetSlice(), "")
+		}
+		if empty && err == nil {
+			err = usageErrorf(fmt.Sprintf(`"%s --help" lists the flags`, cmd.CommandPath()), "--%s: the value is empty", f.Name)
+		}
+	})
+	return err
+}
+
 // unknownVerb is about a first word that is no verb.
 func unknownVerb(root *cobra.Command, word string) error {
 	var names []string
@@ -193,5 +217,5 @@ func atLeast(n int, what string) cobra.PositionalArgs {
 }
 
 func wrongCount(cmd *cobra.Command, got int, what string) error {
-	return usageErrorf(fmt.Sprintf("usage: %s", cmd.UseLine()), "%s: got %d arguments, want %s", cmd.Name(), got, what)
+	return usageErrorf(fmt.Sprintf("usage: %s", cmd.UseLine()), "%s: got %s, want %s", cmd.Name(), plural(uint64(got), "argument"), what)
 }

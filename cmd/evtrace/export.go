@@ -30,6 +30,9 @@ loss. The same trace always gives the same bytes. A FILE that ends in .zst or .g
 				return usageErrorf("", "--to: got %q, want text", to)
 			}
 			if out != "-" {
+				if err := otherFile(args[0], out); err != nil {
+					return err
+				}
 				if err := vacantText(out, force); err != nil {
 					return err
 				}

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/evtrace/evtrace/analyze"
 	"github.com/evtrace/evtrace/evtchn"
 	"github.com/evtrace/evtrace/recorder"
 	"github.com/evtrace/evtrace/recorder/ftrace"
@@ -35,9 +35,13 @@ and writes a trace file. What it reads is known by its content; it may be compre
 A capture is best taken together with some small files that say which port is what (lsevtchn, /proc/interrupts, trace_clock, xl
 dmesg): they are looked for beside the capture, or in the directory that --context names.
 
+A text that is cut or damaged is refused. --salvage keeps what comes before the first place that cannot be read, and marks the
+trace incomplete.
+
 -o - writes the text form to stdout. The exit code says whether the import worked, not what the trace shows.`,
 		Example: `  evtrace import trace.txt.zst -o dom0.evt
   evtrace import trace.txt.zst --context . --tsc-hz 2596e6 -o dom0.evt --force
+  evtrace import --salvage a.txt -o salvaged.evt
   evtrace import a.txt -o - | head`,
 		Args: exactly(1, "one: the file to import"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -48,14 +52,14 @@ dmesg): they are looked for beside the capture, or in the directory that --conte
 			default:
 				return usageErrorf("", "--format: got %q, want auto, ftrace or text%s", format, evtchn.Suggest(format, []string{"auto", formFtrace, formText}))
 			}
-			if cmd.Flags().Changed("tsc-hz") && !(opt.tscHz > 0 && opt.tscHz < math.MaxFloat64) {
-				return usageErrorf("", "--tsc-hz: got %v, want a frequency in Hz, such as 2596e6", opt.tscHz)
-			}
 			if out == "" {
 				out = importName(args[0])
 			}
-			if out == "-" && json {
+			switch {
+			case out == "-" && json:
 				return usageErrorf("-o FILE --json puts the trace in a file", "import: stdout cannot take both the trace and the summary")
+			case out == "-" && opt.salvage:
+				return usageErrorf("-o FILE puts it in a trace file, which evtrace export turns into text", "import: --salvage cannot write to stdout")
 			}
 			sum, err := a.importTo(cmd.Context(), args[0], out, force, opt)
 			switch {
@@ -75,6 +79,7 @@ dmesg): they are looked for beside the capture, or in the directory that --conte
 	fl.Float64Var(&opt.tscHz, "tsc-hz", 0, "frequency of the TSC in `HZ`, for the clock x86-tsc (default: what xl dmesg says)")
 	fl.StringVar(&format, "format", "auto", "auto, ftrace or text")
 	fl.BoolVar(&opt.strict, "strict", false, "refuse broken lines, and comments in text, instead of passing over them")
+	fl.BoolVar(&opt.salvage, "salvage", false, "keep what can be read of a trace that is cut or damaged")
 	fl.BoolVar(&force, "force", false, "replace the file if there is one")
 	fl.BoolVarP(&opt.quiet, "quiet", "q", false, "no summary and no progress")
 	fl.BoolVar(&json, "json", false, "summary as JSON on stdout")
@@ -96,6 +101,9 @@ func importName(in string) string {
 // importTo imports a file into a trace file, or as text to stdout.
 func (a *app) importTo(ctx context.Context, in, out string, force bool, opt inputOptions) (*recordSummary, error) {
 	if out != "-" {
+		if err := otherFile(in, out); err != nil {
+			return nil, err
+		}
 		if err := vacant(out, force); err != nil {
 			return nil, err
 		}
@@ -105,6 +113,7 @@ func (a *app) importTo(ctx context.Context, in, out string, force bool, opt inpu
 		return nil, err
 	}
 	defer t.Close()
+	t.judged = true
 	switch {
 	case t.form == formStore:
 		return nil, notForImport(t)
@@ -124,7 +133,7 @@ func (a *app) importTo(ctx context.Context, in, out string, force bool, opt inpu
 func notForImport(t *trace) error {
 	f, err := store.Open(t.path)
 	if err != nil {
-		return t.named(nothingElse(err))
+		return t.named(t.nothingElse(err))
 	}
 	f.Close()
 	return &failure{codeUsage, fmt.Errorf("%s: it is a trace file already", t.name), "evtrace analyze and the other verbs read it as it is"}
@@ -160,30 +169,53 @@ func (a *app) importCapture(ctx context.Context, t *trace, out string, force boo
 
 // fill moves a source to a new trace file, of which nothing remains after an error. The last word on the meta is final's.
 func (a *app) fill(ctx context.Context, t *trace, src evtchn.Source, meta evtchn.Meta, final func() evtchn.Meta, out string, force bool) (*recordSummary, error) {
+	an, err := analyze.NewAnalyzer(meta, analyze.Options{})
+	if err != nil {
+		return nil, unreadable(about(t.name, err))
+	}
+	var judge []evtchn.Sink
+	if t.judged {
+		judge = []evtchn.Sink{an}
+	}
 	w, err := createStore(out, meta, force)
 	if err != nil {
 		return nil, err
 	}
-	res, err := recorder.Run(ctx, src, recorder.Options{}, &storeSink{w, out})
-	if err != nil {
+	res, err := recorder.Run(ctx, src, recorder.Options{}, append(judge, &storeSink{w, out})...)
+	if errors.Is(err, recorder.ErrOrder) {
+		err = about(t.name, err)
+	}
+	err = t.named(err)
+	if err != nil && (!t.opt.salvage || codeOf(err) != codeUnreadable || res.Events == 0) {
 		w.Abort()
-		if errors.Is(err, recorder.ErrOrder) {
-			err = unreadable(about(t.name, err))
-		}
-		return nil, t.named(err)
+		return nil, err
 	}
 	meta = final()
+	if err != nil {
+		meta.Complete = false
+		meta.Notes = append(meta.Notes[:len(meta.Notes):len(meta.Notes)], fmt.Sprintf("salvaged: what follows event %d could not be read: %v", res.Events, err))
+	}
 	if t.form == formFtrace && understood(&meta) == 0 {
 		w.Abort()
 		return nil, &failure{codeUnreadable, fmt.Errorf("%s: it is an ftrace capture, and no record in it is about event channels", t.name),
 			"it must be taken with probes on the kernel's event channel code, as in fixtures/2l-lost-bug/kprobes-accepted.txt"}
 	}
 	w.SetMeta(meta)
+	var verdict analyze.Verdict
+	if t.judged {
+		an.SetMeta(meta)
+		report := an.Finish()
+		verdict = report.Verdict
+		if err := putFindings(w, report); err != nil {
+			w.Abort()
+			return nil, unwritable(out, err)
+		}
+	}
 	if err := closeStore(w, out, meta.Complete); err != nil {
 		return nil, err
 	}
 	s := &recordSummary{File: out, Seed: meta.Seed, Policy: meta.Policy, Events: res.Events, VCPUs: meta.VCPUs, Duration: int64(res.Last - res.First),
-		Unit: meta.Unit, Complete: meta.Complete, Gaps: res.Gaps, Notes: meta.Notes}
+		Unit: meta.Unit, Complete: meta.Complete, Gaps: res.Gaps, Verdict: verdict, Notes: meta.Notes}
 	if meta.Unit == "ticks" && meta.NsPerTick > 0 && meta.NsPerTick != 1 {
 		s.Duration, s.Unit = int64(float64(s.Duration)*meta.NsPerTick), "ns"
 	}
@@ -210,5 +242,9 @@ func (a *app) sayImported(s *recordSummary) {
 	}
 	if !s.Complete {
 		a.say("note: the trace is not complete")
+	}
+	a.say("verdict: %s", s.Verdict)
+	if s.Verdict != analyze.VerdictClean {
+		a.say(`"evtrace analyze %s" says why`, s.File)
 	}
 }

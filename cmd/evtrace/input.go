@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -34,20 +35,42 @@ type inputOptions struct {
 	strict  bool   // no comments in text, no broken lines in a capture
 	context string // directory of a capture's side files
 	tscHz   float64
+	salvage bool // take what can be read of a damaged trace
 	quiet   bool // no progress
+}
+
+// check compares the options with the form of the input that they are for.
+func (o *inputOptions) check(t *trace) error {
+	switch {
+	case o.tscHz < 0 || math.IsNaN(o.tscHz) || math.IsInf(o.tscHz, 0):
+		return usageErrorf("", "--tsc-hz: got %v, want a frequency in Hz, such as 2596e6", o.tscHz)
+	case o.tscHz != 0 && t.form != formFtrace:
+		return usageErrorf("evtrace import sets it, from the capture", "--tsc-hz: %s is not a capture, so its times are what they are", t.name)
+	case o.context != "" && t.form != formFtrace:
+		return usageErrorf("", "--context: %s is not a capture, and no files go with it", t.name)
+	case o.context != "":
+		if st, err := os.Stat(o.context); err != nil {
+			return &failure{codeUnreadable, fmt.Errorf("--context: %w", err), ""}
+		} else if !st.IsDir() {
+			return usageErrorf("", "--context: got %s, want a folder", o.context)
+		}
+	}
+	return nil
 }
 
 // trace is a trace to be read, whatever its form. It is a replay.Trace.
 type trace struct {
-	name string // as the user gave it; "stdin" for -
-	form string
-	path string // of the file that is read, which may be a temporary one
-	size int64
-	opt  inputOptions
-	meta evtchn.Meta
-	file *store.File // nil for text
-	open []io.Closer
-	temp []string // directories to remove
+	name   string // as the user gave it; "stdin" for -
+	form   string
+	path   string // of the file that is read, which may be a temporary one
+	size   int64
+	opt    inputOptions
+	head   []byte // its first bytes, unpacked
+	meta   evtchn.Meta
+	file   *store.File // nil for text
+	judged bool        // an import puts findings into the file
+	open   []io.Closer
+	temp   []string // directories to remove
 }
 
 // openTrace opens a trace: a trace file, or what is left of one whose recording was killed; the text form; or a capture, which is
@@ -71,6 +94,9 @@ func (a *app) findTrace(name string, opt inputOptions) (*trace, error) {
 	err := t.locate(a)
 	if err == nil {
 		err = t.sniff()
+	}
+	if err == nil {
+		err = opt.check(t)
 	}
 	if err != nil {
 		t.Close()
@@ -134,12 +160,13 @@ func (t *trace) sniff() error {
 	head := make([]byte, 64<<10)
 	n, err := io.ReadFull(r, head)
 	head = head[:n]
+	t.head = head[:min(n, 4096)]
 	if err != nil && packed && n == 0 {
 		return fmt.Errorf("%s: the compressed file is cut off or damaged: %w", t.name, err)
 	}
 	switch {
 	case t.form != "":
-	case text.Sniff(head):
+	case text.Sniff(bytes.TrimPrefix(head, bom)):
 		t.form = formText
 	case ftrace.Sniff(head):
 		t.form = formFtrace
@@ -155,7 +182,7 @@ func (t *trace) sniff() error {
 		t.form = formStore
 		return t.spool(whole)
 	case packed:
-		return fmt.Errorf("%s: %w: it is compressed, and holds neither the text form nor an ftrace capture", t.name, store.ErrNotTrace)
+		return foreign(t.name, head)
 	default:
 		t.form = formStore // which says best what else it may be
 	}
@@ -191,18 +218,21 @@ func (t *trace) load(ctx context.Context, a *app) error {
 	}
 	f, err := store.Open(t.path)
 	if err != nil {
-		return nothingElse(err)
+		return t.nothingElse(err)
 	}
 	t.file, t.meta = f, f.Meta()
 	return nil
 }
 
-// nothingElse says of a file that was taken for a trace file only because it is nothing else that it is nothing else.
-func nothingElse(err error) error {
-	if errors.Is(err, store.ErrNotTrace) {
-		return fmt.Errorf("%w; nor is it the text form or an ftrace capture", err)
+// nothingElse is about a file that was taken for a trace file only because it is nothing else.
+func (t *trace) nothingElse(err error) error {
+	if !errors.Is(err, store.ErrNotTrace) || isDatabase(t.head) {
+		return err
 	}
-	return err
+	if t.size == 0 {
+		return fmt.Errorf("%s: %w", t.name, &renamed{"the file is empty", err})
+	}
+	return foreign(t.name, t.head)
 }
 
 // Meta gives what the trace says about itself.
@@ -217,7 +247,7 @@ func (t *trace) Events(from evtchn.Seq) evtchn.Source {
 	if err != nil {
 		return &namedSource{t, failing{err}}
 	}
-	return &namedSource{t, &skipping{r, from}}
+	return &namedSource{t, &skipping{&ordered{name: t.name, r: r}, from}}
 }
 
 // text opens the trace's text from the beginning.
@@ -232,7 +262,11 @@ func (t *trace) text() (*text.Reader, error) {
 		return nil, fmt.Errorf("%s: %w", t.name, err)
 	}
 	t.open = append(t.open, r)
-	return text.Options{Lenient: !t.opt.strict}.NewReader(r, t.name)
+	br := bufio.NewReader(r)
+	if head, _ := br.Peek(len(bom)); !t.opt.strict && bytes.Equal(head, bom) {
+		_, _ = br.Discard(len(bom))
+	}
+	return text.Options{Lenient: !t.opt.strict}.NewReader(br, t.name)
 }
 
 // Close closes the trace and removes what was temporary.
@@ -254,7 +288,31 @@ func (t *trace) named(err error) error {
 	if err != nil && t.path != t.name && strings.Contains(err.Error(), t.path) {
 		err = &renamed{strings.ReplaceAll(err.Error(), t.path, t.name), err}
 	}
+	var f *failure
+	if err == nil || errors.As(err, &f) || interrupted(err) {
+		return err
+	}
+	if hint := t.hint(err); hint != "" {
+		return &failure{codeUnreadable, err, hint}
+	}
 	return unreadable(err)
+}
+
+// hint says what can be done about an error of reading.
+func (t *trace) hint(err error) string {
+	name := t.name
+	if name == "stdin" {
+		name = "-"
+	}
+	switch {
+	case errors.Is(err, store.ErrTruncated):
+		return "it is cut, or still being copied; whoever sent it has the whole"
+	case errors.Is(err, store.ErrCorrupt):
+		return "evtrace check " + name + " lists what is damaged; whoever sent it has the original"
+	case t.meta.VCPUs > 0 && t.form != formStore && !errors.Is(err, text.ErrVersion):
+		return "evtrace import --salvage " + name + " keeps what comes before that"
+	}
+	return ""
 }
 
 // renamed is an error with another text.
@@ -279,6 +337,40 @@ func (s *namedSource) Next(ev *evtchn.Event) error {
 		return err
 	}
 	return s.t.named(err)
+}
+
+// ordered makes sure that the lines of a text follow one another, so that an error names the line.
+type ordered struct {
+	name string
+	r    *text.Reader
+	last evtchn.Event
+}
+
+func (o *ordered) Next(ev *evtchn.Event) error {
+	if err := o.r.Next(ev); err != nil {
+		return err
+	}
+	want := o.last.Seq + 1
+	switch {
+	case ev.Seq > want:
+		missing := fmt.Sprintf("events %d to %d are", want, ev.Seq-1)
+		if ev.Seq == want+1 {
+			missing = fmt.Sprintf("event %d is", want)
+		}
+		return o.broken("got event %d, want %d: %s missing", ev.Seq, want, missing)
+	case ev.Seq < want:
+		return o.broken("got event %d, want %d: events are out of order", ev.Seq, want)
+	case want > 1 && ev.Time < o.last.Time:
+		return o.broken("event %d is of time %d, the one before it of %d: times must not go back", ev.Seq, ev.Time, o.last.Time)
+	case ev.Cause >= ev.Seq:
+		return o.broken("event %d is caused by event %d: want one before it", ev.Seq, ev.Cause)
+	}
+	o.last = *ev
+	return nil
+}
+
+func (o *ordered) broken(format string, args ...any) error {
+	return &text.Error{Name: o.name, Line: o.r.Line(), Msg: fmt.Sprintf(format, args...), Err: text.ErrFormat}
 }
 
 // failing is a source that could not be opened.

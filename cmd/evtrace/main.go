@@ -59,6 +59,7 @@ To see what it is about, run "evtrace demo".`,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		Version:           version,
+		PersistentPreRunE: func(cmd *cobra.Command, args []string) error { return nothingEmpty(cmd, args) },
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {

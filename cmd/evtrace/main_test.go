@@ -25,6 +25,12 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("TRACES", traces)
 			env.Setenv("TMPDIR", filepath.Join(env.WorkDir, "tmp"))
+			header := "evtrace text 1\nsource: sim\nabi: 2l\nvcpus: 2\nword_bits: 64\nclock: virtual\nunit: ns\nns_per_tick: 1\ncomplete: true\npolicy: xen-2005\n\n"
+			for name, data := range map[string]string{"bom.txt": "\xef\xbb\xbf" + header + "end 0\n", "utf16.txt": "\xff\xfee\x00v\x00"} {
+				if err := os.WriteFile(filepath.Join(env.WorkDir, name), []byte(data), 0o644); err != nil {
+					return err
+				}
+			}
 			return os.MkdirAll(filepath.Join(env.WorkDir, "tmp"), 0o755)
 		},
 		Condition: func(cond string) (bool, error) {
@@ -40,7 +46,9 @@ func TestScripts(t *testing.T) {
 			"exits":   exits,
 			"cut":     cut,
 			"flip":    flip,
+			"append":  appendTo,
 			"nothing": nothing,
+			"json":    jsonCmd,
 		},
 	}
 	if raceDetector { // each command is a process that takes long; what runs in this process is tested elsewhere
@@ -87,6 +95,14 @@ func flip(ts *testscript.TestScript, _ bool, args []string) {
 	data, n := damage(ts, args)
 	data[n] ^= 4
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), data, 0o644))
+}
+
+// appendTo makes a copy of a file with something behind it: append FILE COPY TEXT
+func appendTo(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: append FILE COPY TEXT")
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(ts.ReadFile(args[0])+args[2]), 0o644))
 }
 
 func damage(ts *testscript.TestScript, args []string) ([]byte, int) {

@@ -39,7 +39,17 @@ func vacant(name string, force bool) error {
 	return nil
 }
 
-// vacantText is the same for text, which may also go to a device.
+// otherFile makes sure that an output is not the input.
+func otherFile(in, out string) error {
+	i, ierr := os.Stat(in)
+	o, oerr := os.Stat(out)
+	if in != "-" && ierr == nil && oerr == nil && i.Mode().IsRegular() && os.SameFile(i, o) {
+		return usageErrorf("-o gives another name", "%s: it is the input, which must not be replaced", out)
+	}
+	return nil
+}
+
+// vacantText is vacant for text, which may also go to a device.
 func vacantText(name string, force bool) error {
 	if st, err := os.Stat(name); err == nil && !st.IsDir() && !st.Mode().IsRegular() {
 		return nil

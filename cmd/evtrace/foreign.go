@@ -1,0 +1,37 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/evtrace/evtrace/recorder/ftrace"
+	"github.com/evtrace/evtrace/store"
+)
+
+// bom is the mark that some editors put before a text in UTF-8. Readers of text pass over it.
+var bom = []byte("\xef\xbb\xbf")
+
+// foreign is about an input that is nothing that can be read. Where its first bytes tell what it is, the hint does.
+func foreign(name string, head []byte) error {
+	hint := `"evtrace help traces" lists what is read`
+	switch {
+	case bytes.HasPrefix(head, []byte("\x17\x08\x44tracing")):
+		hint = fmt.Sprintf("it is the binary file of trace-cmd; have it printed: trace-cmd report -t %s > trace.txt", name)
+	case isXentrace(head):
+		hint = "it is a binary trace of xentrace, which names no ports; a capture by ftrace does: \"evtrace help traces\""
+	case bytes.HasPrefix(head, []byte("\xff\xfe")), bytes.HasPrefix(head, []byte("\xfe\xff")):
+		hint = "it is text in UTF-16: iconv -f UTF-16 -t UTF-8 makes UTF-8 of it"
+	case ftrace.Sniff(bytes.TrimPrefix(head, bom)):
+		hint = "it begins with a byte order mark, which ftrace does not write: tail -c +4 " + name + " leaves it out"
+	}
+	return &failure{codeUnreadable, fmt.Errorf("%s: %w", name, errForeign), hint}
+}
+
+// errForeign is what foreign says.
+var errForeign = error(&renamed{"neither a trace file, a trace in text form nor a capture of ftrace", store.ErrNotTrace})
+
+// isXentrace reports whether a file begins as xentrace's do: with a record TRC_TRACE_CPU_CHANGE (0x1f003 in the lower 28 bits,
+// in the byte order of x86; xen/include/public/trace.h) of one or two words.
+func isXentrace(head []byte) bool {
+	return len(head) >= 8 && head[0] == 0x03 && head[1] == 0xf0 && head[2] == 0x01 && (head[3] == 0x10 || head[3] == 0x20)
+}
