@@ -178,7 +178,7 @@ type draft struct {
 // link is one signalling in vain.
 type link struct {
 	unmask, found, sel, notify, asked, moved, barred, xchg, look, over, owned step
-	cause                                                              Cause
-	vcpu, owner                                                        evtchn.VCPU
-	vain                                                               bool // it was over before the wrong vcpu had looked
+	cause                                                                     Cause
+	vcpu, owner                                                               evtchn.VCPU
+	vain                                                                      bool // it was over before the wrong vcpu had looked
 }
