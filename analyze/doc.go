@@ -22,7 +22,25 @@
 //
 // # Verdict
 //
-// The worst finding decides, in the order lost, violated (duplicate, concurrent, wrong-vcpu), late, unknown, clean.
+// The worst finding decides, in the order lost, violated (duplicate, concurrent, wrong-vcpu), late, unknown, clean. A trace is
+// clean only if a lost event would have shown in it. Report.Doubts lists what stands against that; without a finding the verdict
+// is then unknown:
+//
+//   - a record that a verdict needs was not probed for (Meta.Unprobed), or no record is about a port, or there are no events;
+//   - records were lost inside, or some events are of a vcpu, port or kind that the trace does not have;
+//   - the beginning was lost, as in a ring buffer that was overwritten. What is left is judged, and findings in it count: TraceInfo.Window
+//     is true, and the headline says of how many records it speaks. But which ports were pending before is not known, and a
+//     port that was lost then is just what one looks for;
+//   - the records do not stand in the order of their times (Meta.Unordered). All findings rest on that order, so they are all
+//     unknown, too;
+//   - the ABI is FIFO.
+//
+// A trace that ends early, as a recording that was killed does, is judged up to its last event: TraceInfo.Complete is false, and the
+// headline says so. A lost end, other than a lost beginning, leaves nothing unknown of what is there.
+//
+// # Totals
+//
+// Every episode ended in one way, and Totals counts them all: see there for the sum, and [Totals.Balance].
 //
 // # What it refuses to do
 //

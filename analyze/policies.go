@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strconv"
 
 	"github.com/evtrace/evtrace/evtchn"
 	"github.com/evtrace/evtrace/evtchn/text"
@@ -177,7 +176,7 @@ func (r *PolicyReport) WriteText(w io.Writer) error {
 	if len(r.Policies) > 0 && len(r.Policies) <= 3 {
 		for i := range r.Policies {
 			if p := &r.Policies[i]; p.FirstDeparture != 0 {
-				fmt.Fprintf(&b, "\n%s departs from the recording at event %d:\n  recorded  %s\n  instead   %s\n", p.Policy, p.FirstDeparture, p.Departed, p.Instead)
+				fmt.Fprintf(&b, "\n%s departs from the recording at event %s:\n  recorded  %s\n  instead   %s\n", p.Policy, group(uint64(p.FirstDeparture)), p.Departed, p.Instead)
 			}
 		}
 	}
@@ -211,8 +210,8 @@ func (r *PolicyReport) table(b *bytes.Buffer) {
 			name, rest = "", name+"\n"
 		}
 		b.WriteString(rest)
-		fmt.Fprintf(b, row, name, p.Verdict, num(p.Lost), num(p.Late), num(p.Duplicate+p.Concurrent+p.WrongVCPU+p.Unknown),
-			num(p.Requests.Served), num(p.Requests.Hung), slowest, num(p.Costs.Hypercalls), num(p.Costs.IPIs), departs)
+		fmt.Fprintf(b, row, name, p.Verdict, group(p.Lost), group(p.Late), group(p.Duplicate+p.Concurrent+p.WrongVCPU+p.Unknown),
+			group(p.Requests.Served), group(p.Requests.Hung), slowest, group(p.Costs.Hypercalls), group(p.Costs.IPIs), departs)
 	}
 	b.WriteString(`
 lost, late: events. other: handled twice, by two vcpus at once, or by the wrong one. served, hung: I/O
@@ -220,5 +219,3 @@ requests of other domains. slowest: from exposure to handler. calls: event-chann
 departs: the first recorded event that does not happen so.
 `)
 }
-
-func num(n uint64) string { return strconv.FormatUint(n, 10) }

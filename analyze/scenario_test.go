@@ -99,3 +99,26 @@ func BenchmarkAdd(b *testing.B) {
 		})
 	}
 }
+
+// In every built-in scenario, under every policy, each episode ended in one way; cut off anywhere, too.
+func TestTotals(t *testing.T) {
+	for _, sc := range system.Builtins() {
+		name := sc.Name
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for i, pre := range evtchn.Presets() {
+				meta, evs := simulate(t, name, pre.Name, 1, 5000+997*i)
+				r, err := Run(meta, &slice{evs: evs}, Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if b := r.Totals.Balance(); b != 0 || r.Totals.Episodes == 0 {
+					t.Errorf("%s: the totals are out by %d: %+v", pre.Name, b, r.Totals)
+				}
+				if tot := &r.Totals; tot.SinceBefore > 0 || r.Verdict == VerdictClean && tot.DeliveredAgain+tot.UnnoticedAtEnd+tot.UnclearAtEnd > 0 {
+					t.Errorf("%s: %s, with %+v", pre.Name, r.Verdict, r.Totals)
+				}
+			}
+		})
+	}
+}

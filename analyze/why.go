@@ -408,7 +408,7 @@ func times(n int) string {
 	if n == 1 {
 		return "once"
 	}
-	return fmt.Sprintf("%d times", n)
+	return group(uint64(n)) + " times"
 }
 
 // capital makes a sentence's first letter a capital one. "vcpu 3" stays as it is written everywhere.
