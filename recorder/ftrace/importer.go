@@ -60,6 +60,8 @@ type Importer struct {
 	broken   tally
 	backward tally
 	beyond   tally
+	seam     tally // headers of further captures in the same text
+	seams    int   // gaps that are still to be put in for the last of them, one for each vcpu
 	tasks    taskTable
 }
 
@@ -236,6 +238,7 @@ func (im *Importer) notes() []string {
 	}
 	tell(&im.broken, "broken line", "broken lines")
 	tell(&im.backward, "record goes back in time and was set to the time before it", "records go back in time and were set to the time before them")
+	tell(&im.seam, "further capture follows in the same file, with a gap of every vcpu before it", "further captures follow in the same file, with a gap of every vcpu before each")
 	tell(&im.beyond, "record of a vcpu that the trace should not have", "records of vcpus that the trace should not have")
 	if im.lines.cut {
 		n = append(n, fmt.Sprintf("line %s: the text ends within a line, which was dropped", group(uint64(im.lines.line))))
@@ -330,6 +333,11 @@ func (im *Importer) advance() error {
 func (im *Importer) read() error {
 	var p parts
 	for im.w.len() < windowSize {
+		if im.seams > 0 {
+			im.seams--
+			im.pushGap(im.seams, 0)
+			continue
+		}
 		line := im.lines.next()
 		if line == nil {
 			im.eof = true
@@ -384,9 +392,21 @@ func (im *Importer) read() error {
 	return nil
 }
 
+// pushGap puts a gap of a vcpu among the records.
+func (im *Importer) pushGap(cpu int, lost uint64) {
+	r := im.w.push()
+	*r = record{id: prGap, cpu: int16(cpu), a: uint32(min(lost, math.MaxUint32)), time: im.w.last}
+	im.w.link()
+}
+
 // oddLine takes a line that is no record: a comment, a marker, or a broken one.
 func (im *Importer) oddLine(line []byte, why error) error {
 	if line[0] == '#' {
+		if im.w.tail > 1 && strings.HasPrefix(string(line), "# tracer: ") {
+			// Another capture follows, and what happened between the two is not known.
+			im.seam.add("line %s", group(uint64(im.lines.line)))
+			im.seams = im.head.cpus
+		}
 		return nil
 	}
 	if cpu, lost, ok := parseLost(line); ok {
@@ -394,9 +414,7 @@ func (im *Importer) oddLine(line []byte, why error) error {
 			im.beyond.add("line %d: vcpu %d of %d", im.lines.line, cpu, im.head.cpus)
 			return nil
 		}
-		r := im.w.push()
-		*r = record{id: prGap, cpu: int16(cpu), a: uint32(min(lost, math.MaxUint32)), time: im.w.last}
-		im.w.link()
+		im.pushGap(cpu, lost)
 		return nil
 	}
 	if len(line) > 5 && string(line[:5]) == "cpus=" {

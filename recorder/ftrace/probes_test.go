@@ -141,6 +141,15 @@ func TestUnordered(t *testing.T) {
 	}
 }
 
+// Where one capture follows another in the same text, nobody knows what happened in between.
+func TestJoined(t *testing.T) {
+	_, im := importText(t, capture(two)+capture(strings.ReplaceAll(two, "id.h1. ", "id.h1. 1")), SideFiles{})
+	m := im.FinalMeta()
+	if m.Gaps != 4 || m.Lost != 0 || m.Unordered != 0 || !strings.Contains(strings.Join(m.Notes, "\n"), "1 further capture follows in the same file") {
+		t.Errorf("got %d gaps, %d lost, %d unordered and the notes %q, want a gap of each of 4 vcpus", m.Gaps, m.Lost, m.Unordered, m.Notes)
+	}
+}
+
 // A text that ends far from where its header says is not complete, even if it ends with a line.
 func TestCutByHeader(t *testing.T) {
 	line := "          <idle>-0       [000] d.h1. 1.000: clear: (x) port=15\n"
