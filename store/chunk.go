@@ -12,7 +12,7 @@ import (
 // Sizes of the layout.
 const (
 	ChunkEvents    = 1 << 14 // most events of a chunk
-	KeyframeEvents = 1 << 16 // about so many events lie between keyframes
+	KeyframeEvents = 1 << 15 // about so many events lie between keyframes
 
 	maxValue      = 65500 // fills 16 pages of bbolt; a larger value would waste most of a 17th
 	segmentChunks = 32    // chunks that share a value of the port index
