@@ -144,6 +144,51 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
+// TestInterruptText stops a recording that goes to stdout: what was written can be salvaged.
+func TestInterruptText(t *testing.T) {
+	dir := t.TempDir()
+	file, saved := filepath.Join(dir, "a.txt"), filepath.Join(dir, "a.evt")
+	out, err := os.Create(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	cmd := exec.Command("evtrace", "record", "--scenario", "mixed-load", "--duration", "20h", "-o", "-")
+	var errs strings.Builder
+	cmd.Stdout, cmd.Stderr = out, &errs
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill() })
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		if st, err := os.Stat(file); err == nil && st.Size() > 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("nothing was written in a minute")
+		}
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	if got := cmd.ProcessState.ExitCode(); got != codeInterrupted || !strings.Contains(errs.String(), "--salvage") {
+		t.Errorf("exit code %d, want %d; stderr: %s", got, codeInterrupted, errs.String())
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasSuffix(string(data), "\n") || strings.Contains(string(data), "\nend ") {
+		t.Error("want whole lines, and no end line")
+	}
+	if r := evtrace(t, "analyze", file); r.code != codeUnreadable || !strings.Contains(r.err, "--salvage") {
+		t.Errorf("analyze: exit code %d: %s", r.code, r.err)
+	}
+	must(t, 0, "import", "-q", "--salvage", file, "-o", saved)
+	readIncomplete(t, saved)
+}
+
 // TestKill kills a recording: what it had committed can be read, and another recording does not take its place unasked.
 func TestKill(t *testing.T) {
 	if raceDetector {

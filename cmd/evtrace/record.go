@@ -95,9 +95,12 @@ func (a *app) record(cmd *cobra.Command, f *recordFlags) error {
 	if f.scenario == "" {
 		return usageErrorf(`"evtrace scenarios" lists those that are built in`, "record: --scenario is missing")
 	}
-	for name, bad := range map[string]bool{"vcpus": f.vcpus < 1, "domains": f.domains < 1, "duration": f.duration <= 0} {
-		if cmd.Flags().Changed(name) && bad {
-			return usageErrorf("", "--%s: got %s, want more than 0", name, cmd.Flag(name).Value)
+	for _, flag := range []struct {
+		name string
+		bad  bool
+	}{{"vcpus", f.vcpus < 1}, {"domains", f.domains < 1}, {"duration", f.duration <= 0}} {
+		if cmd.Flags().Changed(flag.name) && flag.bad {
+			return usageErrorf("", "--%s: got %s, want more than 0", flag.name, cmd.Flag(flag.name).Value)
 		}
 	}
 	sc, err := a.findScenario(f.scenario)
@@ -105,7 +108,7 @@ func (a *app) record(cmd *cobra.Command, f *recordFlags) error {
 		return err
 	}
 	if f.vcpus != 0 || f.domains != 0 || f.duration != 0 {
-		if sc, err = sc.Override(f.vcpus, f.domains, evtchn.Time(f.duration)); err != nil {
+		if sc, err = f.override(sc); err != nil {
 			return err
 		}
 	}
@@ -156,6 +159,38 @@ func (a *app) record(cmd *cobra.Command, f *recordFlags) error {
 		a.sayRecorded(sum)
 	}
 	return err
+}
+
+// override applies the flags that change a scenario. Errors name the flag: the scenario was good without it.
+func (f *recordFlags) override(sc *system.Scenario) (*system.Scenario, error) {
+	changed, err := sc.Override(f.vcpus, f.domains, evtchn.Time(f.duration))
+	if err == nil {
+		return changed, nil
+	}
+	flag, which := "", "" // which flag is wrong by itself, or else all that were given
+	for _, o := range []recordFlags{{scenario: "vcpus", vcpus: f.vcpus}, {scenario: "domains", domains: f.domains}, {scenario: "duration", duration: f.duration}} {
+		if o.vcpus == 0 && o.domains == 0 && o.duration == 0 {
+			continue
+		}
+		if which != "" {
+			which += ", "
+		}
+		which += "--" + o.scenario
+		if _, alone := sc.Override(o.vcpus, o.domains, evtchn.Time(o.duration)); alone != nil && flag == "" {
+			flag, err = o.scenario, alone
+		}
+	}
+	if flag != "" {
+		which = "--" + flag
+	}
+	msg := strings.TrimPrefix(err.Error(), system.ErrScenario.Error()+": "+sc.Name+": ")
+	var fe *system.FileError
+	if errors.As(err, &fe) && len(fe.Problems) > 0 {
+		if msg = fe.Problems[0].Text; fe.Problems[0].Field != flag {
+			msg = fe.Problems[0].Field + ": " + msg
+		}
+	}
+	return nil, usageErrorf("", "%s: %s", which, strings.TrimPrefix(msg, flag+": "))
 }
 
 func (a *app) sayRecorded(s *recordSummary) {
@@ -243,6 +278,13 @@ func (r *recording) run(ctx context.Context) (*recordSummary, error) {
 func (r *recording) toText(ctx context.Context, meta evtchn.Meta, an *analyze.Analyzer, opt recorder.Options) (*recordSummary, error) {
 	w := text.NewWriter(r.app.out, meta)
 	res, err := recorder.Run(ctx, r.src, opt, sinkFunc(func(ev *evtchn.Event) error { return onStdout(w.Add(ev)) }), an)
+	if interrupted(err) {
+		// What there is goes out. Without an end line it counts as cut, which is what it is.
+		if ferr := w.Flush(); ferr != nil {
+			return nil, onStdout(ferr)
+		}
+		return nil, &failure{codeInterrupted, err, "the text has no end: evtrace import --salvage makes a trace file of what was written"}
+	}
 	if err != nil {
 		return nil, err
 	}
