@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,18 +20,22 @@ func newAnalyze(a *app) *cobra.Command {
 		most int
 		all  bool
 		json bool
+		only string // ID of a finding
+		bare bool
 	)
 	c := &cobra.Command{
 		Use:     "analyze TRACE",
 		GroupID: groupJudge,
 		Short:   "say which events were lost or late, where they went unnoticed, and why",
 		Long: `Analyze judges every episode of every port: each time that the port was set pending until it was handled. It tells the first finding
-with its story, event by event, and lists the others; --json gives them all, with their evidence.
+with its story, event by event, and lists the others; --finding tells another one, and --json gives them all, with their
+evidence.
 
 TRACE is a trace file, a trace in text form, or a capture, which is imported for the occasion; - is stdin. The exit code is that of
 the worst finding: 0 clean, 10 lost, 11 late, 12 an invariant broken, 20 undecided.`,
 		Example: `  evtrace analyze a.evt
   evtrace analyze --json a.evt | jq '.findings[0].why'
+  evtrace analyze --finding lost:65#1 a.evt
   evtrace analyze --late-after 5ms a.evt
   evtrace analyze trace.txt.zst`,
 		Args: exactly(1, "one: the trace"),
@@ -52,29 +59,79 @@ the worst finding: 0 clean, 10 lost, 11 late, 12 an invariant broken, 20 undecid
 			if err != nil {
 				return err
 			}
+			code := exitCode(r.ExitCode())
+			if only != "" {
+				at := slices.IndexFunc(r.Findings, func(f analyze.Finding) bool { return f.ID == only })
+				if at < 0 {
+					return noFinding(only, r)
+				}
+				f := r.Findings[at]
+				r.Findings = slices.Insert(slices.Delete(r.Findings, at, at+1), 0, f)
+			}
 			if json {
+				if only != "" {
+					r.Findings = r.Findings[:1]
+				}
 				err = a.printJSON(r)
 			} else {
 				opt := analyze.TextOptions{Name: args[0]}
 				if all {
 					opt.Full = len(r.Findings)
 				}
-				err = onStdout(r.WriteText(a.out, opt))
+				err = a.writeReport(r, t, opt, !bare)
 			}
 			if err != nil {
 				return err
 			}
-			return exitCode(r.ExitCode())
+			return code
 		},
 	}
 	fl := c.Flags()
 	fl.DurationVar(&late, "late-after", 0, "also call late what was noticed, but took longer than this")
 	fl.IntVar(&most, "max-findings", 0, "how many findings of each kind to report; the others are counted (default 10,000)")
 	fl.BoolVar(&all, "all", false, "tell every finding in full, not only the first")
+	fl.StringVar(&only, "finding", "", "tell the finding with this `ID`, such as lost:65#1, before the others")
+	fl.BoolVar(&bare, "no-events", false, "leave out the table of the finding's events")
 	fl.StringVar(&in.context, "context", "", "`DIR` of the files that go with a capture (default: beside it)")
 	fl.Float64Var(&in.tscHz, "tsc-hz", 0, "frequency of the TSC in `HZ`, for a capture with the clock x86-tsc")
 	fl.BoolVar(&json, "json", false, "report as JSON")
 	return c
+}
+
+// writeReport writes a report as text, with a table of the events of the finding that it tells first.
+func (a *app) writeReport(r *analyze.Report, t *trace, opt analyze.TextOptions, events bool) error {
+	var b strings.Builder
+	if err := r.WriteText(&b, opt); err != nil {
+		return err
+	}
+	if !events || len(r.Findings) == 0 || firstEvidence(&r.Findings[0]) == 0 {
+		return a.print(b.String())
+	}
+	f, meta := &r.Findings[0], t.Meta()
+	var table strings.Builder
+	fmt.Fprintf(&table, "\nEvents of %s\n", f.ID)
+	if err := writeEvidence(&table, "  ", f, &meta, t.Events(firstEvidence(f))); err != nil {
+		return err
+	}
+	fmt.Fprintf(&table, "  Everything in between: evtrace export --to table --from %d --until %d %s\n", firstEvidence(f), max(f.UnnoticedSeq, firstEvidence(f)), opt.Name)
+	body, next, _ := strings.Cut(b.String(), "\nNext\n")
+	return a.print(body + table.String() + "\nNext\n" + next)
+}
+
+// noFinding is about the ID of a finding that a report does not have.
+func noFinding(id string, r *analyze.Report) error {
+	var ids []string
+	for i := range r.Findings {
+		ids = append(ids, r.Findings[i].ID)
+	}
+	hint := "there are none"
+	if len(ids) > 0 {
+		if len(ids) > 5 {
+			ids = append(ids[:5], "...")
+		}
+		hint = "there are " + strings.Join(ids, ", ")
+	}
+	return usageErrorf(hint, "--finding: no finding is called %q%s", id, evtchn.Suggest(id, ids))
 }
 
 // inUnits converts a duration to the units of a trace's times.

@@ -3,10 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -14,7 +12,6 @@ import (
 	"github.com/evtrace/evtrace/analyze"
 	"github.com/evtrace/evtrace/evtchn"
 	"github.com/evtrace/evtrace/evtchn/system"
-	"github.com/evtrace/evtrace/evtchn/text"
 	"github.com/evtrace/evtrace/fixtures"
 )
 
@@ -115,7 +112,8 @@ func (d *demo) story(ctx context.Context) error {
 	}
 	f := &r.Findings[0]
 	fmt.Fprintf(&d.b, "Verdict: %s. Port %d, which belongs to vcpu %d:\n\n", r.Verdict, f.Port, f.OwnerVCPU)
-	if err := d.evidence(f); err != nil {
+	meta := d.trace.Meta()
+	if err := writeEvidence(&d.b, "  ", f, &meta, d.trace.Events(firstEvidence(f))); err != nil {
 		return err
 	}
 	d.b.WriteString("\n")
@@ -125,46 +123,6 @@ func (d *demo) story(ctx context.Context) error {
 	}
 	d.b.WriteString("\n")
 	return nil
-}
-
-// evidence lists the events from the port's becoming pending to the step at which it went unnoticed, in its own vcpu's contexts.
-func (d *demo) evidence(f *analyze.Finding) error {
-	if len(f.Evidence) == 0 {
-		return nil
-	}
-	from, to := slices.Min(f.Evidence), f.UnnoticedSeq
-	if to < from || to-from > 200 {
-		to = from
-	}
-	fmt.Fprintf(&d.b, "  %-7s %-8s %-4s %-14s %-10s %s\n", "event", "ns later", "vcpu", "who", "step", "what")
-	src, meta := d.trace.Events(from), d.trace.Meta()
-	var ev evtchn.Event
-	var first evtchn.Time
-	for {
-		if err := src.Next(&ev); err == io.EOF || err == nil && ev.Seq > to {
-			return nil
-		} else if err != nil {
-			return err
-		}
-		if ev.Seq == from {
-			first = ev.Time
-		}
-		if ev.VCPU != f.UnnoticedVCPU && ev.Port != f.Port {
-			continue // what others did meanwhile
-		}
-		mark := ""
-		switch ev.Seq {
-		case f.UnnoticedSeq:
-			mark = "  <- nobody looks now"
-		default:
-			if f.ExposedAt != nil && int64(ev.Time) == *f.ExposedAt && ev.Kind == evtchn.KindMaskClear {
-				mark = "  <- from here on somebody must"
-			}
-		}
-		line := fmt.Sprintf("  %-7s %-8d %-4d %-14s %-10s %s%s", fmt.Sprintf("#%d", ev.Seq), ev.Time-first, ev.VCPU,
-			text.AppendContext(nil, &ev, &meta), ev.Kind, text.AppendWhat(nil, &ev, &meta), mark)
-		d.b.WriteString(strings.TrimRight(line, " ") + "\n")
-	}
 }
 
 // policies runs the recording under all of them.
@@ -178,25 +136,24 @@ func (d *demo) policies(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(&d.b, "  %-25s %-9s %6s %6s   %-10s %10s %6s   %s\n", "policy", "verdict", "served", "hung", "slowest", "hypercalls", "IPIs", "claim")
+	if err := r.WriteTable(&d.b); err != nil {
+		return err
+	}
+	d.b.WriteString("\n")
 	var base, taken *analyze.PolicyResult
 	for i := range r.Policies {
-		p := &r.Policies[i]
-		fmt.Fprintf(&d.b, "  %-25s %-9s %6d %6d   %-10s %10d %6d   %s\n", p.Policy, p.Verdict, p.Requests.Served, p.Requests.Hung,
-			durationText(p.MaxDelay, r.Trace.Unit), p.Costs.Hypercalls, p.Costs.IPIs, p.Claim)
-		switch p.Policy {
+		switch p := &r.Policies[i]; p.Policy {
 		case r.RecordedPolicy:
 			base = p
 		case "unmask-hypercall":
 			taken = p
 		}
 	}
-	d.b.WriteString("\n")
 	if base != nil && taken != nil {
-		d.para(fmt.Sprintf(`"Served" and "hung" are the guest's disk requests, "slowest" the longest that a handler was late. Xen took unmask-hypercall, on
-2005-12-13: a vcpu that unmasks another one's port asks Xen to do it. It serves %d requests where %s serves %d, for %s to unmask. A policy whose claim is
-unsafe may do well here: some other order of events is known in which it does not.`,
-			taken.Requests.Served, base.Policy, base.Requests.Served, plural(taken.Costs.UnmaskHypercalls, "hypercall")))
+		d.para(fmt.Sprintf(`Xen took unmask-hypercall, on 2005-12-13: a vcpu that unmasks another one's port asks Xen to do it. It serves %s where
+%s serves %s, for %s to unmask.`, plural(taken.Requests.Served, "request"), base.Policy, group(base.Requests.Served),
+			plural(taken.Costs.UnmaskHypercalls, "hypercall")))
+		d.para(`A policy that is clean here may lose events in another order: "evtrace policies" says of which that is known.`)
 	}
 	if r.Identical {
 		d.para(fmt.Sprintf("Under its own policy the recording comes out again as it was, all %s.", plural(r.Trace.Events, "event")))
@@ -259,7 +216,8 @@ func (d *demo) next(context.Context) error {
   evtrace replay a.evt --policy all                         what other policies make of it
   evtrace policies unmask-hypercall                         explain a policy, step by step
   evtrace scenarios                                         other races; write your own
-  evtrace import trace.txt.zst -o dom0.evt                  a capture of your own dom0
+  evtrace analyze fixtures/2l-lost-bug/trace.txt.zst        that capture, in full; docs/capture.md
+                                                            says how to take one of your own dom0
 `)
 	return nil
 }

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -15,19 +17,28 @@ func newExport(a *app) *cobra.Command {
 	var (
 		to, out string
 		force   bool
+		part    stretch
 	)
 	c := &cobra.Command{
 		Use:     "export TRACE [-o FILE]",
 		GroupID: groupMake,
 		Short:   "write a trace in another form",
 		Long: `Export writes a trace in text form: one event on a line, for bug reports, fixtures, grep and diff. Import reads it again, without
-loss. The same trace always gives the same bytes. A FILE that ends in .zst or .gz is compressed.`,
+loss. The same trace always gives the same bytes. A FILE that ends in .zst or .gz is compressed.
+
+--from, --until and --port choose a stretch, and events of one port. Then only the lines of the events are written, without a
+header: such a piece is to be read, not to be imported. --to table says in words what each event did.`,
 		Example: `  evtrace export a.evt | grep ' p65'
+  evtrace export --from 12359 --until 12369 a.evt
+  evtrace export --port 65 --to table a.evt
   evtrace export a.evt -o a.txt.zst`,
 		Args: exactly(1, "one: the trace"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if to != formText {
-				return usageErrorf("", "--to: got %q, want text", to)
+			if to != formText && to != formTable {
+				return usageErrorf("", "--to: got %q, want text or table%s", to, evtchn.Suggest(to, []string{formText, formTable}))
+			}
+			if err := part.check(cmd); err != nil {
+				return err
 			}
 			if out != "-" {
 				if err := otherFile(args[0], out); err != nil {
@@ -42,13 +53,89 @@ loss. The same trace always gives the same bytes. A FILE that ends in .zst or .g
 				return err
 			}
 			defer t.Close()
+			if to == formTable || part != (stretch{}) {
+				return a.exportPart(cmd.Context(), t, out, force, part, to)
+			}
 			return a.exportText(cmd.Context(), t, out, force)
 		},
 	}
-	c.Flags().StringVar(&to, "to", formText, "`FORM` to write: text")
+	c.Flags().Uint64Var(&part.from, "from", 0, "the `NUMBER` of the first event to write")
+	c.Flags().Uint64Var(&part.until, "until", 0, "the `NUMBER` of the last event to write")
+	c.Flags().Uint32Var(&part.port, "port", 0, "write the events of this `PORT` only")
+	c.Flags().StringVar(&to, "to", formText, "`FORM` to write: text, or table for people")
 	c.Flags().StringVarP(&out, "out", "o", "-", "`FILE` to write, or - for stdout")
 	c.Flags().BoolVar(&force, "force", false, "replace the file if there is one")
 	return c
+}
+
+// formTable is the form of output that has events in columns, for people.
+const formTable = "table"
+
+// stretch chooses events. The zero value takes all.
+type stretch struct {
+	from, until uint64
+	port        uint32
+}
+
+// check refuses values that choose nothing.
+func (s stretch) check(cmd *cobra.Command) error {
+	for _, name := range []string{"from", "until", "port"} {
+		if f := cmd.Flag(name); f.Changed && f.Value.String() == "0" {
+			return usageErrorf("", "--%s: got 0, want 1 or more", name)
+		}
+	}
+	if s.until != 0 && s.until < s.from {
+		return usageErrorf("", "--until: got %d, want %d or more, which --from gives", s.until, s.from)
+	}
+	return nil
+}
+
+// exportPart writes chosen events, as lines of text without a header, or as a table.
+func (a *app) exportPart(ctx context.Context, t *trace, out string, force bool, part stretch, to string) error {
+	o, err := a.createText(out, force)
+	if err != nil {
+		return err
+	}
+	defer o.abort()
+	p := a.newProgress("exporting", "events", false)
+	defer p.done()
+	meta := t.Meta()
+	w := bufio.NewWriterSize(o, 64<<10)
+	table := newEventTable(w, "", &meta)
+	src := &watched{ctx: ctx, src: t.Events(max(1, evtchn.Seq(part.from))), p: p, total: meta.Events}
+	var ev evtchn.Event
+	var line []byte
+	written := false
+	for {
+		err := src.Next(&ev)
+		if err == io.EOF || err == nil && part.until != 0 && uint64(ev.Seq) > part.until {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if part.port != 0 && uint32(ev.Port) != part.port {
+			continue
+		}
+		written = true
+		if to == formTable {
+			table.row(&ev, "")
+			err = table.err
+		} else {
+			line = append(text.AppendEvent(line[:0], &ev), '\n')
+			_, err = w.Write(line)
+		}
+		if err != nil {
+			return o.fail(err)
+		}
+	}
+	if err := w.Flush(); err != nil {
+		return o.fail(err)
+	}
+	if !written {
+		a.say("note: %s has no such events", t.name)
+	}
+	return o.commit()
 }
 
 // exportText writes a trace as text. Its header leaves out the number of events, which the last line gives.

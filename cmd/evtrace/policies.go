@@ -33,7 +33,8 @@ func newPolicies(a *app) *cobra.Command {
 composition such as unmask=hypercall,rebind=2013, it explains that policy and what it does differently from xen-2005, the code of the
 report.
 
-A claim of safe means that no event is lost while no port moves to another vcpu; unsafe, that a losing schedule is known.`,
+The claim is what is said of a policy. safe: no event is lost while no port moves to another vcpu; unsafe: a losing schedule is
+known; open: nobody has decided it.`,
 		Example: `  evtrace policies
   evtrace policies unmask-hypercall
   evtrace policies unmask=hypercall,rebind=2013
@@ -96,6 +97,11 @@ func infoOf(p evtchn.Policy) policyInfo {
 	return in
 }
 
+// claimLegend says what the claims mean.
+const claimLegend = `Claims: "safe": no event is lost while no port moves to another vcpu. "unsafe": a losing schedule is
+known, even where a recording shows none. "open": nobody has decided it.
+`
+
 // policyList is the list of presets and axes.
 func policyList(all []policyInfo) string {
 	var b strings.Builder
@@ -104,6 +110,7 @@ func policyList(all []policyInfo) string {
 		b.WriteString(wrap(strings.Repeat(" ", 33), "from: "+p.Provenance, 100))
 		b.WriteString(wrap(strings.Repeat(" ", 33), "cost: "+p.Cost, 100))
 	}
+	b.WriteString("\n" + claimLegend)
 	b.WriteString("\nA policy can also be composed of choices, such as unmask=hypercall,rebind=2013, or of a preset and choices:\n\n")
 	for _, ax := range evtchn.Axes() {
 		var names []string
