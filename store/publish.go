@@ -46,7 +46,7 @@ func (w *Writer) claim() error {
 		return fmt.Errorf("%s: %w", w.partial, ErrLocked)
 	}
 	if !w.force {
-		return fmt.Errorf("%s: %w: it is what a killed recording left; read it under that name, or replace it by force", w.partial, ErrExists)
+		return fmt.Errorf("%s: %w: it is what a killed recording left", w.partial, ErrExists)
 	}
 	return os.Remove(w.partial)
 }

@@ -156,9 +156,17 @@ func flagError(cmd *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError
 	if errors.As(err, &unknown) {
 		var names []string
-		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-		if s := evtchn.Suggest(unknown.GetSpecifiedName(), names); s != "" && len(unknown.GetSpecifiedName()) > 1 {
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, "--"+f.Name) })
+		if s := evtchn.Suggest("--"+unknown.GetSpecifiedName(), names); s != "" && len(unknown.GetSpecifiedName()) > 1 {
 			return usageErrorf(hint, "%v%s", err, s)
+		}
+	}
+	var value *pflag.InvalidValueError
+	if errors.As(err, &value) {
+		want := map[string]string{"duration": "a duration with its unit, such as 200ms", "bool": "true or false", "float64": "a number", "int": "a whole number",
+			"uint32": "a whole number, 0 or more", "uint64": "a whole number, 0 or more"}[value.GetFlag().Value.Type()]
+		if want != "" {
+			return usageErrorf(hint, "--%s: got %q, want %s", value.GetFlag().Name, value.GetValue(), want)
 		}
 	}
 	return usageErrorf(hint, "%v", err)

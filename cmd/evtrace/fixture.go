@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -115,7 +116,7 @@ func parseExpectation(name string, data []byte) (*expectation, error) {
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	dec.KnownFields(true)
 	var e expectation
-	err := dec.Decode(&e)
+	err := plainYAML(dec.Decode(&e))
 	if err == io.EOF {
 		err = errors.New("nothing in it: want format and verdict")
 	}
@@ -131,6 +132,36 @@ func parseExpectation(name string, data []byte) (*expectation, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return &e, nil
+}
+
+// unknownKey is what the YAML package says of a key that a Go type does not have.
+var unknownKey = regexp.MustCompile(`field (\S+) not found in type (\S+)`)
+
+// wrongType is what it says of a value that a Go type cannot hold.
+var wrongType = regexp.MustCompile("cannot unmarshal (\\S+) (`[^`]*` )?into (\\S+)")
+
+// plainYAML puts the YAML package's errors, which speak of Go types, into the words of the file.
+func plainYAML(err error) error {
+	var te *yaml.TypeError
+	if !errors.As(err, &te) {
+		return err
+	}
+	keys := []string{"format", "file", "verdict", "exit", "findings", "replay", "kind", "port", "word", "owner_vcpu", "unnoticed_vcpu", "rescued_by_port",
+		"cause", "delay", "count", "identical", "policies", "policy", "lost", "late", "hung", "served"}
+	lines := make([]string, len(te.Errors))
+	for i, line := range te.Errors {
+		if m := unknownKey.FindStringSubmatch(line); m != nil {
+			line = strings.Replace(line, m[0], fmt.Sprintf("no key is called %q here%s", m[1], evtchn.Suggest(m[1], keys)), 1)
+		} else if m := wrongType.FindStringSubmatch(line); m != nil {
+			want := map[string]string{"int": "a number", "bool": "true or false", "string": "a word"}[m[3]]
+			if want == "" {
+				want = "a list or a mapping, as in fixtures/README.md"
+			}
+			line = strings.Replace(line, m[0], fmt.Sprintf("got %s, want %s", strings.TrimSpace(m[2]), want), 1)
+		}
+		lines[i] = line
+	}
+	return errors.New(strings.Join(lines, "\n"))
 }
 
 func (e *expectation) validate() error {
@@ -226,7 +257,7 @@ func (e *expectation) differences(r *analyze.Report) []string {
 			want = &bounds{1, 1, "1"}
 		}
 		if !want.admits(n[i]) {
-			diffs = append(diffs, fmt.Sprintf("%d findings, want %s, of: %s", n[i], want.text, f))
+			diffs = append(diffs, fmt.Sprintf("%s, want %s, of: %s", plural(uint64(n[i]), "finding"), want.text, f))
 		}
 	}
 	return diffs

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -27,19 +26,21 @@ type infoReport struct {
 	MinTime       int64           `json:"min_time"` // on the trace's own clock, in its own units
 	MaxTime       int64           `json:"max_time"`
 	Duration      int64           `json:"duration"`
-	Store         *store.Info     `json:"store,omitempty"`   // of a trace file
-	Verdict       analyze.Verdict `json:"verdict,omitempty"` // as found when the file was recorded
+	Store         *store.Info     `json:"store,omitempty"`    // of a trace file
+	Verdict       analyze.Verdict `json:"verdict,omitempty"`  // as found when the file was recorded
+	Scenario      string          `json:"scenario,omitempty"` // its name, where its text is left out of the meta
 	Meta          evtchn.Meta     `json:"meta"`
 }
 
 func newInfo(a *app) *cobra.Command {
-	var asJSON bool
+	var asJSON, all bool
 	c := &cobra.Command{
 		Use:     "info TRACE",
 		GroupID: groupJudge,
 		Short:   "say what a trace is, without judging it",
 		Long: `Info says where a trace comes from, how many events it has, what period it covers, and what it lacks. For a trace file it reads the
-file's summary only, however large the file is; text and captures it has to read to the end.`,
+file's summary only, however large the file is; text and captures it has to read to the end. --json leaves out the text of the
+scenario, unless --all asks for it.`,
 		Example: `  evtrace info a.evt
   evtrace info --json a.evt | jq .events`,
 		Args: exactly(1, "one: the trace"),
@@ -53,6 +54,13 @@ file's summary only, however large the file is; text and captures it has to read
 			if err != nil {
 				return err
 			}
+			if !all {
+				r.Scenario = scenarioName(r.Meta.Scenario)
+				r.Meta.Scenario = ""
+				if r.Store != nil {
+					r.Store.Meta.Scenario = ""
+				}
+			}
 			if asJSON {
 				return a.printJSON(r)
 			}
@@ -60,6 +68,7 @@ file's summary only, however large the file is; text and captures it has to read
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	c.Flags().BoolVar(&all, "all", false, "with --json: the text of the scenario, too")
 	return c
 }
 
@@ -120,53 +129,92 @@ func (r *infoReport) span() string {
 
 func (r *infoReport) writeText(w io.Writer) error {
 	m := &r.Meta
-	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	var b strings.Builder
 	row := func(key, format string, args ...any) {
-		fmt.Fprintf(tw, "%s\t%s\n", key, fmt.Sprintf(format, args...))
+		lines := wrap(strings.Repeat(" ", 13), fmt.Sprintf(format, args...), tableWidth)
+		fmt.Fprintf(&b, "%-13s%s", key, lines[13:])
 	}
 	forms := map[string]string{formStore: "trace file", formText: "text form", formFtrace: "ftrace capture"}
 	row("trace", "%s (%s, %s)", r.Path, forms[r.Form], bytesText(r.FileBytes))
-	row("events", "%s, %.2f bytes each", group(r.Events), r.BytesPerEvent)
-	switch {
-	case !r.Closed:
-		row("complete", "no: the recording was killed, and this is what it had written by then")
-	case !r.Complete:
-		row("complete", "no: the recording was interrupted, or the capture is cut")
-	default:
-		row("complete", "yes")
+	if r.Form == formFtrace {
+		row("events", "%s", group(r.Events))
+	} else {
+		row("events", "%s, %.2f bytes each", group(r.Events), r.BytesPerEvent)
 	}
-	row("time", "%d to %d %s of clock %s: %s", r.MinTime, r.MaxTime, m.Unit, m.Clock, r.span())
-	row("system", "%d vcpus, ABI %s, event words of %d bits", m.VCPUs, m.ABI, m.WordBits)
+	row("complete", "%s", r.completeness())
+	row("time", "%s to %s of clock %s: %s", r.moment(r.MinTime), r.moment(r.MaxTime), m.Clock, r.span())
+	row("system", "%s, ABI %s, event words of %d bits", plural(uint64(m.VCPUs), "vcpu"), m.ABI, m.WordBits)
 	switch m.Source {
 	case evtchn.SourceSim:
 		name := ""
-		for line := range strings.Lines(m.Scenario) {
-			if n, ok := strings.CutPrefix(line, "name:"); ok {
-				name = "scenario " + strings.TrimSpace(n) + ", "
-				break
-			}
+		if n := r.Scenario + scenarioName(m.Scenario); n != "" {
+			name = "scenario " + n + ", "
 		}
 		row("source", "simulated: %sseed %d, policy %s", name, m.Seed, m.Policy)
+		if m.Tool != "" {
+			row("written by", "%s", m.Tool)
+		}
 	default:
-		row("source", "observed: %s", m.Origin)
-	}
-	if m.Tool != "" {
-		row("written by", "%s", m.Tool)
-	}
-	if m.Gaps > 0 || m.Lost > 0 {
-		row("gaps", "%d, %s lost", m.Gaps, plural(m.Lost, "record"))
+		by := ""
+		if m.Tool != "" {
+			by = " by " + m.Tool
+		}
+		row("source", "captured%s on %s: %s", by, plural(uint64(m.VCPUs), "vcpu"), m.Origin)
 	}
 	if s := r.Store; s != nil {
 		row("file", "layout %d, %s, %s", s.Layout, plural(uint64(s.Chunks), "chunk"), plural(uint64(s.Keyframes), "keyframe"))
 	}
 	if len(m.Unknown) > 0 {
-		row("not understood", "%s", strings.Join(m.Unknown, ", "))
+		row("not read", "%s", strings.Join(m.Unknown, ", "))
 	}
 	for _, n := range m.Notes {
 		row("note", "%s", n)
 	}
 	if r.Verdict != "" {
-		row("verdict", "%s, as found when it was recorded", r.Verdict)
+		row("verdict", "%s, as found when the file was made", r.Verdict)
 	}
-	return tw.Flush()
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// completeness says whether all that happened is in the trace.
+func (r *infoReport) completeness() string {
+	m := &r.Meta
+	gaps := ""
+	if m.Gaps > 0 || m.Lost > 0 {
+		gaps = fmt.Sprintf("%s, with %s lost", plural(m.Gaps, "gap"), plural(m.Lost, "record"))
+	}
+	switch {
+	case !r.Closed:
+		return "no: the recording was killed, and this is what it had written by then"
+	case !r.Complete && gaps != "":
+		return "no: " + gaps
+	case !r.Complete && m.Source == evtchn.SourceSim:
+		return "no: the recording was interrupted, or its text was cut"
+	case !r.Complete:
+		return "no: see the notes"
+	case gaps != "":
+		return "to its end, but for " + gaps
+	case m.Source != evtchn.SourceSim:
+		return "no sign of lost records but what the notes say"
+	}
+	return "yes"
+}
+
+// moment writes a time of the trace, in ns where that is known.
+func (r *infoReport) moment(t int64) string {
+	if m := &r.Meta; m.Unit == "ticks" && m.NsPerTick > 0 && m.NsPerTick != 1 {
+		return momentText(int64(float64(t)*m.NsPerTick), "ns")
+	}
+	return momentText(t, r.Meta.Unit)
+}
+
+// scenarioName finds the name in the text of a scenario.
+func scenarioName(text string) string {
+	for line := range strings.Lines(text) {
+		if n, ok := strings.CutPrefix(line, "name:"); ok {
+			return strings.TrimSpace(n)
+		}
+	}
+	return ""
 }

@@ -84,6 +84,7 @@ To see what it is about, run "evtrace demo".`,
 		newExitCodes(), newTraces(),
 	)
 	root.SetHelpCommand(newHelp(a))
+	layOut(root)
 	return root
 }
 

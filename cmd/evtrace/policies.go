@@ -21,6 +21,7 @@ type policyInfo struct {
 	Procedures []procedureInfo   `json:"procedures,omitempty"` // only of policies that were asked for by name
 
 	policy evtchn.Policy
+	asked  string // how the user put it
 }
 
 func newPolicies(a *app) *cobra.Command {
@@ -55,6 +56,7 @@ known; open: nobody has decided it.`,
 					return err
 				}
 				in := infoOf(p)
+				in.asked = spec
 				in.Procedures = proceduresOf(p)
 				list = append(list, in)
 			}
@@ -106,26 +108,37 @@ known, even where a recording shows none. "open": nobody has decided it.
 func policyList(all []policyInfo) string {
 	var b strings.Builder
 	for _, p := range all {
-		fmt.Fprintf(&b, "%-24s %-6s  %s\n", p.Name, p.Claim, p.Doc)
+		doc := wrap(strings.Repeat(" ", 33), p.Doc, tableWidth)
+		fmt.Fprintf(&b, "%-24s %-6s  %s", p.Name, p.Claim, doc[33:])
 		b.WriteString(wrap(strings.Repeat(" ", 33), "from: "+p.Provenance, 100))
 		b.WriteString(wrap(strings.Repeat(" ", 33), "cost: "+p.Cost, 100))
 	}
 	b.WriteString("\n" + claimLegend)
-	b.WriteString("\nA policy can also be composed of choices, such as unmask=hypercall,rebind=2013, or of a preset and choices:\n\n")
+	b.WriteString("\nA policy can also be composed of choices, such as unmask=hypercall,rebind=2013, or of a preset and\nchoices:\n\n")
 	for _, ax := range evtchn.Axes() {
 		var names []string
 		for _, c := range ax.Choices {
 			names = append(names, c.Name)
 		}
-		fmt.Fprintf(&b, "  %-10s  %s: %s\n", ax.Name, ax.Doc, strings.Join(names, ", "))
+		lines := wrap(strings.Repeat(" ", 14), ax.Doc+": "+strings.Join(names, ", "), tableWidth)
+		fmt.Fprintf(&b, "  %-10s  %s", ax.Name, lines[14:])
 	}
 	b.WriteString("\nThe first choice is that of xen-2005. \"evtrace policies NAME\" explains a policy.\n")
 	return b.String()
 }
 
+// heading names the policy: a preset with choices as the user put it, since all its choices together say less.
+func (p *policyInfo) heading() string {
+	base, choices, composed := strings.Cut(p.asked, ",")
+	if _, preset := evtchn.FindPreset(base); !composed || !preset || p.Doc != "" {
+		return p.Name
+	}
+	return base + " with " + strings.ReplaceAll(choices, ",", ", ")
+}
+
 // explain tells about one policy.
 func (p *policyInfo) explain(b *strings.Builder) {
-	b.WriteString(p.Name)
+	b.WriteString(p.heading())
 	if p.Doc != "" {
 		b.WriteString(": " + p.Doc)
 	}
@@ -166,7 +179,7 @@ func (p *policyInfo) explain(b *strings.Builder) {
 	}
 	if !same {
 		b.WriteString("\n  Step by step, with a * where they differ:\n")
-		compareProcedures(b, p.Name, proceduresOf(base), p.Procedures)
+		compareProcedures(b, p.heading(), proceduresOf(base), p.Procedures)
 		return
 	}
 	b.WriteString("  It is the baseline: every other policy is told by what it does differently. Its choices:\n\n")

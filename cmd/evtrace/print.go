@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 )
 
@@ -77,6 +78,9 @@ func plural(n uint64, what string) string {
 	if n == 1 {
 		return "1 " + what
 	}
+	if strings.HasSuffix(what, "icy") {
+		what = strings.TrimSuffix(what, "y") + "ie"
+	}
 	return group(n) + " " + what + "s"
 }
 
@@ -84,7 +88,7 @@ func plural(n uint64, what string) string {
 func bytesText(n int64) string {
 	switch {
 	case n < 10_000:
-		return fmt.Sprintf("%d bytes", n)
+		return plural(uint64(n), "byte")
 	case n < 10_000_000:
 		return fmt.Sprintf("%.1f kB", float64(n)/1e3)
 	case n < 10_000_000_000:
@@ -103,11 +107,33 @@ func durationText(t int64, unit string) string {
 	case t < 1_000:
 		return fmt.Sprintf("%d ns", t)
 	case t < 1_000_000:
-		return fmt.Sprintf("%.4g us", f/1e3)
+		return digits(f/1e3) + " us"
 	case t < 1_000_000_000:
-		return fmt.Sprintf("%.4g ms", f/1e6)
+		return digits(f/1e6) + " ms"
 	}
-	return fmt.Sprintf("%.4g s", f/1e9)
+	return digits(f/1e9) + " s"
+}
+
+// digits writes a number of at least 1 to three digits, with commas between thousands.
+func digits(f float64) string {
+	switch {
+	case f < 9.995:
+		return fmt.Sprintf("%.2f", f)
+	case f < 99.95:
+		return fmt.Sprintf("%.1f", f)
+	}
+	return group(uint64(math.Round(f)))
+}
+
+// momentText writes a moment of a trace's clock, to the microsecond, or as ticks.
+func momentText(t int64, unit string) string {
+	switch {
+	case unit == "ticks":
+		return signed(t) + " ticks"
+	case t < 1e9 && t > -1e9:
+		return fmt.Sprintf("%.3f ms", float64(t)/1e6)
+	}
+	return fmt.Sprintf("%.6f s", float64(t)/1e9)
 }
 
 // wrap breaks a text into lines of at most width columns, each behind the prefix.

@@ -50,7 +50,7 @@ The exit code is 2 if a scenario file is wrong.`,
 			case fields && len(args) > 0:
 				return usageErrorf("", "scenarios: --fields takes no names")
 			case fields && json:
-				return a.printJSON(system.Fields())
+				return a.printJSON(fieldInfos())
 			case fields:
 				return a.print(system.FieldsText())
 			case check && len(args) == 0:
@@ -84,7 +84,7 @@ func (a *app) listScenarios(json bool) error {
 	if json {
 		return a.printJSON(list)
 	}
-	b.WriteString("\nThe second column is what a recording of it must give under its own policy. \"evtrace scenarios NAME\" prints one.\n")
+	b.WriteString("\nThe second column is what a recording of it must give under its own policy.\n\"evtrace scenarios NAME\" prints one.\n")
 	return a.print(b.String())
 }
 
@@ -96,6 +96,23 @@ func describeScenario(sc *system.Scenario, file string) scenarioInfo {
 	}
 	in.Expect.Verdict, in.Expect.Port, in.Expect.Cause = sc.Expect.Verdict, uint32(sc.Expect.Port), sc.Expect.Cause
 	return in
+}
+
+// fieldInfo is what scenarios --fields says of a key in JSON.
+type fieldInfo struct {
+	Path    string `json:"path"`
+	Type    string `json:"type"`
+	Default string `json:"default"`
+	Allowed string `json:"allowed"`
+	Doc     string `json:"doc"`
+}
+
+func fieldInfos() []fieldInfo {
+	var list []fieldInfo
+	for _, f := range system.Fields() {
+		list = append(list, fieldInfo(f))
+	}
+	return list
 }
 
 // line says in a line what is in a scenario file.

@@ -74,6 +74,8 @@ The exit code is 0 if all hold, and 1 if one does not.`,
 				if err := a.printJSON(r); err != nil {
 					return err
 				}
+			} else if err := a.print(r.summary()); err != nil {
+				return err
 			}
 			if slices.ContainsFunc(r.Fixtures, func(f *fixtureResult) bool { return !f.OK }) {
 				return exitWith(codeInternal)
@@ -83,6 +85,24 @@ The exit code is 0 if all hold, and 1 if one does not.`,
 	}
 	c.Flags().BoolVar(&json, "json", false, "as JSON")
 	return c
+}
+
+// summary counts the fixtures.
+func (r *verifyReport) summary() string {
+	failed := 0
+	for _, f := range r.Fixtures {
+		if !f.OK {
+			failed++
+		}
+	}
+	n := plural(uint64(len(r.Fixtures)), "fixture")
+	switch {
+	case failed == 0:
+		return n + ": all as expected\n"
+	case failed == len(r.Fixtures):
+		return n + ": none as expected\n"
+	}
+	return fmt.Sprintf("%s: %s failed\n", n, group(uint64(failed)))
 }
 
 // findFixtures lists the fixtures at a path, in the order of their names.
@@ -162,7 +182,7 @@ func (r *fixtureResult) text() string {
 		if r.Got.Replay != nil {
 			b.WriteString(", replayed")
 			if n := len(r.Got.Replay.Policies); n > 0 {
-				fmt.Fprintf(&b, " under %s", strings.Replace(plural(uint64(n), "policy"), "policys", "policies", 1))
+				fmt.Fprintf(&b, " under %s", plural(uint64(n), "policy"))
 			}
 		}
 		b.WriteString("\n")

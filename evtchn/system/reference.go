@@ -3,7 +3,6 @@ package system
 import (
 	"fmt"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/evtrace/evtrace/evtchn"
 )
@@ -123,15 +122,35 @@ func (f *field) allowed() string {
 	return list(f.words, "or")
 }
 
-// FieldsText is the reference of scenario files as plain text, a key with its documentation in two lines.
+// FieldsText is the reference of scenario files as plain text of at most 100 columns: each key with what it may be, and below that
+// its documentation.
 func FieldsText() string {
+	const (
+		key   = 22
+		width = 100
+	)
 	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
-	for _, f := range Fields() {
-		fmt.Fprintf(w, "%s\t%s\n", f.Path, headline(f))
-		fmt.Fprintf(w, "\t  %s\n", f.Doc)
+	fill := func(start string, indent int, text string) {
+		line := fmt.Sprintf("%-*s", indent, start)
+		begun := false
+		for _, word := range strings.Fields(text) {
+			switch {
+			case begun && len(line)+1+len(word) > width:
+				b.WriteString(line + "\n")
+				line = strings.Repeat(" ", indent) + word
+			case begun:
+				line += " " + word
+			default:
+				line += word
+			}
+			begun = true
+		}
+		b.WriteString(line + "\n")
 	}
-	w.Flush()
+	for _, f := range Fields() {
+		fill(f.Path, key, headline(f))
+		fill("", key+2, f.Doc)
+	}
 	return b.String()
 }
 

@@ -43,6 +43,12 @@ func TestReferenceExample(t *testing.T) {
 
 func TestFieldsText(t *testing.T) {
 	text := FieldsText()
+	for line := range strings.Lines(text) {
+		if len(line) > 101 {
+			t.Errorf("a line of %d columns: %s", len(line)-1, line)
+		}
+	}
+	text = strings.Join(strings.Fields(text), " ")
 	for _, f := range Fields() {
 		if !strings.Contains(text, f.Path) || !strings.Contains(text, f.Doc) {
 			t.Errorf("%s is missing", f.Path)
