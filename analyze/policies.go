@@ -214,8 +214,8 @@ func (r *PolicyReport) table(b *bytes.Buffer) {
 			group(p.Requests.Served), group(p.Requests.Hung), slowest, group(p.Costs.Hypercalls), group(p.Costs.IPIs), departs)
 	}
 	b.WriteString(`
-lost, late: events. other: handled twice, by two vcpus at once, or by the wrong one. served, hung: I/O
-requests of other domains. slowest: from exposure to handler. calls: event-channel hypercalls.
-departs: the first recorded event that does not happen so.
+lost, late: events. other: handled twice, by two vcpus at once, or by the wrong one.
+served, hung: I/O requests of other domains. slowest: from exposure to handler.
+calls: event-channel hypercalls. departs: the first recorded event that does not happen so.
 `)
 }

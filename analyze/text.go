@@ -78,11 +78,16 @@ func (r *Report) next(name string) [][2]string {
 	if len(r.Findings) == 0 {
 		return [][2]string{{"evtrace info " + name, "what is in the trace"}}
 	}
-	seq := r.Findings[0].UnnoticedSeq
-	if seq == 0 {
-		seq = r.Findings[0].NoticedSeq
+	f := &r.Findings[0]
+	to := f.UnnoticedSeq
+	if to == 0 {
+		to = f.NoticedSeq
 	}
-	next := [][2]string{{"evtrace export " + name, fmt.Sprintf("every event as text; look at #%d", seq)}}
+	from := to
+	for _, seq := range f.Evidence {
+		from = min(from, seq)
+	}
+	next := [][2]string{{fmt.Sprintf("evtrace export --from %d --until %d %s", max(from, 1), max(to, 1), name), "every event of that time"}}
 	if r.Trace.Source == evtchn.SourceSim {
 		next = append(next, [2]string{"evtrace replay --policy all " + name, "which fixes would have noticed it, and what they cost"})
 	}

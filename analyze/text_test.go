@@ -47,9 +47,9 @@ Missing
   - Written by hand.
 
 Next
-  evtrace export a.evt               every event as text; look at #112
-  evtrace replay --policy all a.evt  which fixes would have noticed it, and what they cost
-  evtrace analyze --json a.evt       every finding, with its evidence
+  evtrace export --from 103 --until 112 a.evt  every event of that time
+  evtrace replay --policy all a.evt            which fixes would have noticed it, and what they cost
+  evtrace analyze --json a.evt                 every finding, with its evidence
 `
 	if d := cmp.Diff(want, b.String()); d != "" {
 		t.Errorf("-want +got\n%s", d)

@@ -113,7 +113,6 @@ func (a *app) writeReport(r *analyze.Report, t *trace, opt analyze.TextOptions, 
 	if err := writeEvidence(&table, "  ", f, &meta, t.Events(firstEvidence(f))); err != nil {
 		return err
 	}
-	fmt.Fprintf(&table, "  Everything in between: evtrace export --to table --from %d --until %d %s\n", firstEvidence(f), max(f.UnnoticedSeq, firstEvidence(f)), opt.Name)
 	body, next, _ := strings.Cut(b.String(), "\nNext\n")
 	return a.print(body + table.String() + "\nNext\n" + next)
 }
