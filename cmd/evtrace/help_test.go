@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -37,6 +39,36 @@ func TestWidth(t *testing.T) {
 	narrow(t, "scenarios", "--fields")
 	if !raceDetector {
 		narrow(t, "demo")
+	}
+}
+
+// TestReadme: the README and the fixtures' texts are as wide, and the README shows what the demonstration prints.
+func TestReadme(t *testing.T) {
+	root := repoRoot(t)
+	files, err := filepath.Glob(filepath.Join(root, "fixtures", "*", "report.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var readme string
+	for _, file := range append(files, filepath.Join(root, "fixtures", "README.md"), filepath.Join(root, "README.md")) {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		readme = string(data)
+		for line := range strings.Lines(readme) {
+			if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 100 {
+				t.Errorf("%s: a line of %d columns:\n%s", file, n, line)
+			}
+		}
+	}
+	if raceDetector {
+		return
+	}
+	_, demo, _ := strings.Cut(must(t, 0, "demo"), "A port belongs to one vcpu")
+	demo, _, found := strings.Cut(demo, "\n\n4. Next")
+	if !found || !strings.Contains(readme, demo) {
+		t.Errorf("README.md does not have what the demonstration prints now:\nA port belongs to one vcpu%s", demo)
 	}
 }
 
