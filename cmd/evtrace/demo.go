@@ -22,14 +22,23 @@ const (
 	demoSeed     = 1
 )
 
+// demoReport is what the demonstration finds, in JSON.
+type demoReport struct {
+	Recording *recordSummary        `json:"recording"`
+	Analysis  *analyze.Report       `json:"analysis"`
+	Replay    *analyze.PolicyReport `json:"replay"`
+	Capture   *analyze.Report       `json:"capture"`
+}
+
 func newDemo(a *app) *cobra.Command {
-	return &cobra.Command{
+	var json bool
+	c := &cobra.Command{
 		Use:     "demo",
 		GroupID: groupKnow,
 		Short:   "show what it is about: a lost event, why, and which fixes would have noticed it",
 		Long: `Demo records the lost event of 2005, tells at which step it went unnoticed and why, runs the recording again under every policy,
 and judges a capture of a real system with the same bug. It takes a few seconds and leaves no files behind.`,
-		Example: "  evtrace demo",
+		Example: "  evtrace demo\n  evtrace demo --json",
 		Args:    exactly(0, "none"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			dir, err := os.MkdirTemp("", "evtrace-")
@@ -43,14 +52,21 @@ and judges a capture of a real system with the same bug. It takes a few seconds 
 				if err := part(cmd.Context()); err != nil {
 					return err
 				}
-				if err := a.print(d.b.String()); err != nil {
-					return err
+				if !json {
+					if err := a.print(d.b.String()); err != nil {
+						return err
+					}
 				}
 				d.b.Reset()
+			}
+			if json {
+				return a.printJSON(&d.found)
 			}
 			return nil
 		},
 	}
+	c.Flags().BoolVar(&json, "json", false, "what was found, as JSON")
+	return c
 }
 
 // demo is a run of the demonstration. Each part writes to b.
@@ -59,6 +75,7 @@ type demo struct {
 	dir   string
 	b     strings.Builder
 	trace *trace
+	found demoReport
 }
 
 func (d *demo) heading(text string) {
@@ -86,6 +103,8 @@ func (d *demo) record(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	sum.File, sum.Scenario, sum.Seed, sum.Policy, sum.Expected = "", sc.Name, demoSeed, policy.String(), sc.Expect.Verdict
+	d.found.Recording = sum
 	d.heading("1. An event that nobody noticed")
 	d.para(fmt.Sprintf(`A guest's disk hangs. Its requests are served by a process of the control domain (here %d vcpus), its device model, which
 sleeps until an event channel rings: port %d. Three kinds of bits, shared with Xen, decide whether it does:`, sc.VCPUs, sc.Expect.Port))
@@ -106,6 +125,7 @@ func (d *demo) story(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	d.found.Analysis = r
 	if len(r.Findings) == 0 {
 		d.para("The analysis finds nothing wrong with it, which is not what this demonstration is for.")
 		return nil
@@ -136,6 +156,7 @@ func (d *demo) policies(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	d.found.Replay = r
 	if err := r.WriteTable(&d.b); err != nil {
 		return err
 	}
@@ -180,6 +201,7 @@ func (d *demo) capture(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	d.found.Capture = r
 	d.para(fmt.Sprintf(`fixtures/%s is an ftrace capture of a dom0 (Xen 4.17, Linux 6.1, %d vcpus) with a module that unmasks as in 2005, in 4 rounds of
 12. %s in it, %s delivered; verdict: %s.`, demoCapture, r.Trace.VCPUs, plural(r.Trace.Events, "event"), group(r.Totals.Delivered), r.Verdict))
 	d.b.WriteString("\n")

@@ -60,6 +60,7 @@ func newTraces() *cobra.Command {
                      temporary file each time: "evtrace import" does that once and for all
   -                  any of them on stdin
 
-Text and captures may be compressed by zstd or gzip. Reading never changes a file.`,
+Text and captures may be compressed by zstd or gzip. Reading never changes a file. What is cut or damaged is refused;
+"evtrace import --salvage" keeps the beginning that can be read.`,
 	}
 }
