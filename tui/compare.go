@@ -45,7 +45,12 @@ type comparison struct {
 func (m *Model) choosePolicy() tea.Cmd {
 	switch {
 	case m.opt.Rerun == nil:
-		m.say("this trace cannot be run again: a capture of a real system has no actors")
+		// Over the panes, so that the enter which would have chosen a policy does not take it away unread.
+		m.say("p is for recordings: a capture cannot be run again")
+		m.open([]string{"p works on recordings, not on captures.", "",
+			"To show what another policy would have made of a trace, it is run again from what came from outside. A capture of a real " +
+				"system tells what was done, and not by which program, so there is nothing to run.", "",
+			"The same bug in a recording, on which p works:", "  evtrace record --scenario seed-port65 -o seed-port65.evt", "  evtrace tui seed-port65.evt"})
 		return nil
 	case m.exchanged:
 		m.say("x goes back to the recording first")
@@ -69,7 +74,7 @@ func (m *Model) choosePolicy() tea.Cmd {
 // setPolicy runs the trace under a policy that was typed.
 func (m *Model) setPolicy(spec string) (tea.Cmd, error) {
 	if m.opt.Rerun == nil {
-		return nil, fmt.Errorf("this trace cannot be run again: a capture of a real system has no actors")
+		return nil, fmt.Errorf("a capture cannot be run again: policies are for recordings")
 	}
 	if m.exchanged {
 		return nil, fmt.Errorf("x goes back to the recording first")
