@@ -67,7 +67,7 @@ func (m *Model) choosePolicy() tea.Cmd {
 		}
 		items = append(items, item{fmt.Sprintf("%-24s %s", pre.Name, pre.Doc), func(m *Model) tea.Cmd { return m.startPolicy(pre.Policy) }})
 	}
-	m.offer("the same inputs under which policy? :policy=unmask=hypercall,rebind=2021 composes one", items)
+	m.offer("under which policy? :policy=unmask=hypercall,rebind=2013 composes one", items)
 	return nil
 }
 
@@ -149,7 +149,7 @@ func (m *Model) takeRerun(msg rerunMsg) tea.Cmd {
 	rec.spots = spotsOf(rec.report, rec.n)
 	m.other = &comparison{rec, msg.rerun}
 	m.events.rows = nil
-	m.say("%s   d: where it departs  x: step there", m.policyLine())
+	m.message, m.bad = "", false // the status line says what became of it
 	return nil
 }
 
@@ -317,10 +317,10 @@ func hasAlike(rec *recording, s evtchn.Seq, ev *evtchn.Event, dir int) bool {
 	return false
 }
 
-// policyLine says how the other policy did, with its cost.
-func (m *Model) policyLine() string {
+// policyParts say how the other policy did, and at what cost, the most important first.
+func (m *Model) policyParts() []string {
 	if m.exchanged {
-		return fmt.Sprintf("this is what %s would have made of it; x goes back to the recording", m.meta.Policy)
+		return []string{fmt.Sprintf("this is what %s would have made of it", m.meta.Policy), "x goes back to the recording"}
 	}
 	r := m.other.report
 	text := fmt.Sprintf("%s: %s", m.other.rerun.Policy, r.Verdict)
@@ -330,10 +330,13 @@ func (m *Model) policyLine() string {
 	if r.Totals.Late > 0 {
 		text += fmt.Sprintf(", %d late", r.Totals.Late)
 	}
+	parts := []string{text}
+	keys := "d: where it departs, x: step there"
 	if m.report == nil {
-		return text
+		return append(parts, keys)
 	}
-	cost := func(what string, is, was uint64) string { return fmt.Sprintf(", %s %d -> %d", what, was, is) }
+	cost := func(what string, is, was uint64) string { return fmt.Sprintf("%s %d -> %d", what, was, is) }
 	c, own := &r.Costs, &m.report.Costs
-	return text + cost("hypercalls", c.Hypercalls, own.Hypercalls) + cost("IPIs", c.IPIs, own.IPIs) + cost("spurious upcalls", c.SpuriousUpcalls, own.SpuriousUpcalls)
+	return append(parts, cost("hypercalls", c.Hypercalls, own.Hypercalls), cost("IPIs", c.IPIs, own.IPIs), keys,
+		cost("spurious upcalls", c.SpuriousUpcalls, own.SpuriousUpcalls))
 }

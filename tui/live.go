@@ -206,7 +206,7 @@ func (l *Live) View() string {
 		l.events.rows = append(l.events.rows, row{seq: ev.Seq, ev: ev})
 	}
 	l.events.fitColumns(s, evtchn.Seq(max(fr.n, 100_000)), l.opt.Until)
-	title := bar(" recording "+clean(l.opt.Name)+"  "+clean(l.opt.Meta.Policy), fmt.Sprintf("%s events ", group(fr.n)), l.w)
+	title := bar(" recording "+clean(l.opt.Name)+"  "+clean(l.opt.Meta.Policy), fmt.Sprintf("%s events ", group(fr.n)), l.w, l.glyphs)
 	return strings.Join([]string{l.styles.Status.Render(title), l.events.View(s, "the latest events, time in "+s.clock.unit(), false),
 		l.machine.View(s, false), l.status(s)}, "\n")
 }
@@ -223,5 +223,5 @@ func (l *Live) status(s *step) string {
 	if s.ev != nil && l.opt.Until > 0 {
 		right += fmt.Sprintf("%d %% ", min(int64(s.ev.Time)*100/int64(l.opt.Until), 100))
 	}
-	return l.styles.Status.Render(bar(left, right, l.w))
+	return l.styles.Status.Render(bar(left, right, l.w, l.glyphs))
 }

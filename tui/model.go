@@ -501,8 +501,9 @@ func (m *Model) View() string {
 	for _, p := range m.shown() {
 		blocks = append(blocks, m.paneView(p))
 	}
-	blocks = append(blocks, m.statusView())
-	return strings.Join(blocks, "\n")
+	lines := strings.Split(strings.Join(blocks, "\n"), "\n")
+	status := m.statusLines()
+	return strings.Join(append(lines[:m.h-len(status)], status...), "\n")
 }
 
 // ShowStill updates everything but the window.

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/charmbracelet/lipgloss"
+	"github.com/charmbracelet/x/ansi"
+
 	"github.com/evtrace/evtrace/analyze"
 )
 
@@ -35,57 +37,114 @@ func (m *Model) titleView() string {
 	if m.view.ev != nil {
 		right = "t=" + m.view.clock.at(m.view.ev.Time) + " " + m.view.clock.unit() + "  " + right
 	}
-	return m.styles.Status.Render(bar(left, right, m.w))
+	return m.styles.Status.Render(bar(left, right, m.w, m.glyphs))
 }
 
 // bar puts two texts at the ends of a line; the right one has precedence.
-func bar(left, right string, w int) string {
+func bar(left, right string, w int, g *glyphs) string {
 	n := lipgloss.Width(right)
-	return fit(fit(left, max(w-n-1, 0))+" "+right, w)
+	return fit(fit(shorten(left, w-n-1, g), max(w-n-1, 0))+" "+right, w)
 }
 
-// statusView is the last line: the input, or a message, or the keys to begin with.
-func (m *Model) statusView() string {
-	if m.mode == modeInput {
-		return m.inputView()
+// shorten cuts a text to a width, and shows that it was cut.
+func shorten(s string, w int, g *glyphs) string { return ansi.Truncate(s, max(w, 0), g.more) }
+
+// whole joins as many of the parts as have room, the first one in any case.
+func whole(parts []string, sep string, w int) string {
+	text := ""
+	for i, part := range parts {
+		if i > 0 && lipgloss.Width(text+sep+part) > w {
+			break
+		}
+		if i > 0 {
+			text += sep
+		}
+		text += part
 	}
-	right := m.findingText()
+	return text
+}
+
+// messageLines is how many lines a message may take.
+const messageLines = 4
+
+// statusLines are the last lines: the input, or a message, or the keys to begin with. A message comes before what else there is to say,
+// and takes more than one line if it needs them.
+func (m *Model) statusLines() []string {
+	if m.mode == modeInput {
+		return []string{m.inputView()}
+	}
+	var right []string // the most important first
+	if f := m.findingText(); f != "" {
+		right = append(right, f)
+	}
 	if m.filter != nil {
-		right = strings.TrimLeft(right+"  filter "+clean(m.filterSrc), " ")
+		right = append(right, "filter "+clean(m.filterSrc))
 	}
 	if len(m.breaks) > 0 {
-		right = strings.TrimLeft(fmt.Sprintf("%s  %s", right, count(len(m.breaks), "breakpoint")), " ")
+		right = append(right, count(len(m.breaks), "breakpoint"))
 	}
-	left := ""
-	switch {
-	case m.mode == modeSetMark:
-		left = "mark this event: type a letter"
-	case m.mode == modeGoMark:
-		left = "go to which mark? type its letter, or ' for where the last jump began"
-	case m.count > 0:
-		left = fmt.Sprint(m.count)
-	case m.job != nil:
-		left = m.jobText()
-	case m.message != "":
-		left = m.message
-	}
+	left := m.doing()
 	if len(m.running) > 0 {
 		left = strings.TrimLeft(m.runningText()+"  "+left, " ")
 	}
-	if left == "" && m.other != nil {
-		left = m.policyLine()
-	}
-	if left == "" {
-		left = "j k step  u finding  . , port  p policy  ? help  q quit"
-		if m.w >= 110 {
-			left = "j k step  u finding  . , this port  [ ] cause, effect  p policy  tab pane  : go  ? help  q quit"
-		}
-	}
-	line := bar(" "+left, right+" ", m.w)
+	st := m.styles.Status
 	if m.bad {
-		return m.styles.Bad.Render(line)
+		st = m.styles.Bad
 	}
-	return m.styles.Status.Render(line)
+	room := m.w - 2 // without the blanks at the ends
+	if left == "" {
+		facts := whole(right, "  ", room/2)
+		room -= lipgloss.Width(facts) + 2
+		return []string{st.Render(bar(" "+m.standing(room), facts+" ", m.w, m.glyphs))}
+	}
+	if lipgloss.Width(left) > room {
+		lines := wrap(left, room)
+		if len(lines) > messageLines {
+			lines = lines[:messageLines]
+			last := &lines[messageLines-1]
+			*last = ansi.Truncate(*last, room-lipgloss.Width(m.glyphs.more), "") + m.glyphs.more
+		}
+		for i, l := range lines {
+			lines[i] = st.Render(fit(" "+l, m.w))
+		}
+		return lines
+	}
+	room -= lipgloss.Width(left) + 2
+	facts := whole(right, "  ", room)
+	if lipgloss.Width(facts) > room {
+		facts = ""
+	}
+	return []string{st.Render(bar(" "+left, facts+" ", m.w, m.glyphs))}
+}
+
+// doing is what the status line says of what was asked for, "" for nothing.
+func (m *Model) doing() string {
+	switch {
+	case m.mode == modeSetMark:
+		return "mark this event: type a letter"
+	case m.mode == modeGoMark:
+		return "go to which mark? type its letter, or ' for where the last jump began"
+	case m.count > 0:
+		return fmt.Sprint(m.count)
+	case m.job != nil:
+		return m.jobText()
+	}
+	return m.message
+}
+
+// standing is what the status line says in w columns while nothing was asked for.
+func (m *Model) standing(w int) string {
+	if m.other != nil {
+		return whole(m.policyParts(), ", ", w)
+	}
+	long := "j k step  u finding  . , this port  [ ] cause, effect  p policy  tab pane  : go  ? help  q quit"
+	if m.w >= 110 && lipgloss.Width(long) <= w {
+		return long
+	}
+	if short := "j k step  u finding  . , port  p policy  ? help  q quit"; lipgloss.Width(short) <= w {
+		return short
+	}
+	return "j k step  ? help  q quit"
 }
 
 // runningText says what is done in the background.

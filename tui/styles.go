@@ -62,11 +62,12 @@ func DefaultStyles(c Colors) *Styles {
 type glyphs struct {
 	cursor, input, inferred, gap      string
 	unnoticed, evidence, departs      string
+	more                              string // in place of what was cut off
 	line, changed, caret, arrow, dots string
 }
 
-var unicodeGlyphs = glyphs{cursor: "▶", input: "→", inferred: "~", gap: "!", unnoticed: "✗", evidence: "•", departs: "≠", line: "─",
+var unicodeGlyphs = glyphs{cursor: "▶", input: "→", inferred: "~", gap: "!", unnoticed: "✗", evidence: "•", departs: "≠", more: "…", line: "─",
 	changed: "*", caret: "▲", arrow: "→", dots: "…"}
 
-var asciiGlyphs = glyphs{cursor: ">", input: "+", inferred: "~", gap: "!", unnoticed: "X", evidence: "o", departs: "#", line: "-",
+var asciiGlyphs = glyphs{cursor: ">", input: "+", inferred: "~", gap: "!", unnoticed: "X", evidence: "o", departs: "#", more: "...", line: "-",
 	changed: "*", caret: "^", arrow: "->", dots: ".."}
