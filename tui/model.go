@@ -132,7 +132,8 @@ func New(tr Trace, opt Options) (*Model, error) {
 	if opt.Report != nil {
 		m.setReport(opt.Report)
 		if opt.At == 0 && len(m.spots) > 0 {
-			start = m.spots[m.first()].seq
+			m.at = m.first()
+			start, m.port = m.spots[m.at].seq, m.spots[m.at].finding.Port
 		}
 	}
 	if err := m.goTo(start); err != nil {
@@ -148,8 +149,13 @@ func New(tr Trace, opt Options) (*Model, error) {
 	return m, nil
 }
 
-// first is the finding to begin with: the first of the worst kind.
+// first is the finding to begin with: the one that was asked for, or else the first of the worst kind.
 func (m *Model) first() int {
+	for i := range m.spots {
+		if m.opt.Finding != "" && m.spots[i].finding.ID == m.opt.Finding {
+			return i
+		}
+	}
 	if len(m.report.Findings) > 0 {
 		for i := range m.spots {
 			if m.spots[i].finding == &m.report.Findings[0] {
@@ -163,7 +169,7 @@ func (m *Model) first() int {
 // settle looks at the finding whose place the cursor is at, or at the event's port.
 func (m *Model) settle() {
 	for i := range m.spots {
-		if m.spots[i].seq == m.seq && (m.at < 0 || m.report.Findings[0].ID == m.spots[i].finding.ID) {
+		if m.at < 0 && m.spots[i].seq == m.seq {
 			m.at, m.port = i, m.spots[i].finding.Port
 		}
 	}

@@ -63,6 +63,8 @@ type Options struct {
 	Save func(name string, r Range) error
 	// At is where to begin: an event, 0 for the first finding, or the beginning if there is none.
 	At evtchn.Seq
+	// Finding is the ID of the finding to begin with if At is 0, "" for the first of the worst kind.
+	Finding string
 	// Policy to show beside the recorded one from the beginning, "" for none.
 	Policy string
 	// Notice is shown first, such as that a file of marks was refused.

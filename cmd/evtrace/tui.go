@@ -122,7 +122,7 @@ func (a *app) tui(cmd *cobra.Command, name string, f *tuiFlags) error {
 	if err != nil {
 		return err
 	}
-	if opt.At, err = findPlace(t, f.at, opt.Report); err != nil {
+	if opt.At, opt.Finding, err = findPlace(t, f.at, opt.Report); err != nil {
 		return err
 	}
 	shown := tuiTrace{t.file}
@@ -285,45 +285,45 @@ func (t tuiTrace) PortRanges(p evtchn.Port) []tui.Range {
 	return list
 }
 
-// findPlace turns the value of --at into an event: 0 for none given.
-func findPlace(t *trace, at string, r *analyze.Report) (evtchn.Seq, error) {
+// findPlace turns the value of --at into an event, 0 for none, or into the name of a finding.
+func findPlace(t *trace, at string, r *analyze.Report) (_ evtchn.Seq, finding string, _ error) {
 	n := t.file.Len()
 	if at == "" || at == "finding" {
 		if at != "" && (r == nil || len(r.Findings) == 0) {
-			return 0, usageErrorf("", "--at finding: %s has none", t.name)
+			return 0, "", usageErrorf("", "--at finding: %s has none", t.name)
 		}
-		return 0, nil
+		return 0, "", nil
 	}
 	if seq, err := strconv.ParseUint(strings.TrimPrefix(at, "#"), 10, 64); err == nil {
 		if seq < 1 || seq > n {
-			return 0, usageErrorf("", "--at %s: %s has the events 1 to %d", at, t.name, n)
+			return 0, "", usageErrorf("", "--at %s: %s has the events 1 to %d", at, t.name, n)
 		}
-		return evtchn.Seq(seq), nil
+		return evtchn.Seq(seq), "", nil
 	}
 	if strings.Contains(at, "#") && r != nil {
 		var ids []string
 		for i := range r.Findings {
 			f := &r.Findings[i]
 			if f.ID == at {
-				return max(f.UnnoticedSeq, f.NoticedSeq, 1), nil
+				return 0, at, nil
 			}
 			ids = append(ids, f.ID)
 		}
-		return 0, usageErrorf("", "--at %s: no finding is called so%s", at, evtchn.Suggest(at, ids))
+		return 0, "", usageErrorf("", "--at %s: no finding is called so%s", at, evtchn.Suggest(at, ids))
 	}
 	d, err := time.ParseDuration(at)
 	if err != nil || d < 0 {
-		return 0, usageErrorf("", "--at: got %q, want the number of an event, a time such as 1.2ms, or a finding such as lost:65#1", at)
+		return 0, "", usageErrorf("", "--at: got %q, want the number of an event, a time such as 1.2ms, or a finding such as lost:65#1", at)
 	}
 	when, err := inUnits(d, t)
 	if err != nil {
-		return 0, fmt.Errorf("--at: %w", err)
+		return 0, "", fmt.Errorf("--at: %w", err)
 	}
 	seq, err := t.file.SeqAt(when)
 	if err != nil {
-		return 0, t.named(err)
+		return 0, "", t.named(err)
 	}
-	return max(min(seq, evtchn.Seq(n)), 1), nil
+	return max(min(seq, evtchn.Seq(n)), 1), "", nil
 }
 
 // rerun runs the trace under another policy into a temporary file.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -110,5 +111,35 @@ func TestSaveRange(t *testing.T) {
 	}
 	if err := a.saveRange(tr, out, tui.Range{First: 1, Last: 2}); err == nil {
 		t.Error("a file was replaced")
+	}
+}
+
+// TestFindPlace: the name of a finding leads to the step where it went unnoticed, and not to where it was noticed.
+func TestFindPlace(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "a.evt")
+	tr := opened(t, "mixed-load", name)
+	opt, err := (&app{}).tuiOptions(context.Background(), tr, &tuiFlags{plain: true})
+	if err != nil || len(opt.Report.Findings) == 0 {
+		t.Fatalf("findings %v, %v", opt.Report, err)
+	}
+	for _, f := range opt.Report.Findings[:min(len(opt.Report.Findings), 4)] {
+		if f.NoticedSeq <= f.UnnoticedSeq || f.UnnoticedSeq == 0 {
+			t.Fatalf("%s unnoticed #%d, noticed #%d: not what this is to test", f.ID, f.UnnoticedSeq, f.NoticedSeq)
+		}
+		if opt.At, opt.Finding, err = findPlace(tr, f.ID, opt.Report); err != nil {
+			t.Fatal(err)
+		}
+		var b strings.Builder
+		if err := tui.Plain(&b, tuiTrace{tr.file}, opt); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{fmt.Sprintf("#%d of ", f.UnnoticedSeq), fmt.Sprintf("why: port %d was noticed late", f.Port), f.Why[0][:40]} {
+			if !strings.Contains(b.String(), want) {
+				t.Errorf("--at %s: the text lacks %q:\n%s", f.ID, want, b.String())
+			}
+		}
+	}
+	if _, _, err := findPlace(tr, "late:1#99", opt.Report); err == nil {
+		t.Error("a finding that does not exist was found")
 	}
 }
