@@ -41,6 +41,8 @@ type comparison struct {
 	rerun *Rerun
 }
 
+var errCapture = errors.New("a capture cannot be run again: policies are for recordings")
+
 // choosePolicy offers the policies.
 func (m *Model) choosePolicy() tea.Cmd {
 	switch {
@@ -74,7 +76,7 @@ func (m *Model) choosePolicy() tea.Cmd {
 // setPolicy runs the trace under a policy that was typed.
 func (m *Model) setPolicy(spec string) (tea.Cmd, error) {
 	if m.opt.Rerun == nil {
-		return nil, fmt.Errorf("a capture cannot be run again: policies are for recordings")
+		return nil, errCapture
 	}
 	if m.exchanged {
 		return nil, fmt.Errorf("x goes back to the recording first")
@@ -136,20 +138,28 @@ func (m *Model) takeRerun(msg rerunMsg) tea.Cmd {
 		}
 		return nil
 	}
-	rec, err := newRecording(msg.rerun.Trace)
-	if err != nil {
-		m.held.drop(msg.rerun)
+	if err := m.setOther(msg.rerun); err != nil {
 		m.fail(err)
 		return nil
 	}
-	rec.report = msg.rerun.Report
+	m.message, m.bad = "", false // the status line says what became of it
+	return nil
+}
+
+// setOther puts a trace under another policy beside the recording.
+func (m *Model) setOther(r *Rerun) error {
+	rec, err := newRecording(r.Trace)
+	if err != nil {
+		m.held.drop(r)
+		return err
+	}
+	rec.report = r.Report
 	if rec.report == nil {
 		rec.report = &analyze.Report{}
 	}
 	rec.spots = spotsOf(rec.report, rec.n)
-	m.other = &comparison{rec, msg.rerun}
+	m.other = &comparison{rec, r}
 	m.events.rows = nil
-	m.message, m.bad = "", false // the status line says what became of it
 	return nil
 }
 
@@ -322,6 +332,12 @@ func (m *Model) policyParts() []string {
 	if m.exchanged {
 		return []string{fmt.Sprintf("this is what %s would have made of it", m.meta.Policy), "x goes back to the recording"}
 	}
+	parts := m.verdictAndCosts()
+	return slices.Insert(parts, min(3, len(parts)), "d: where it departs, x: step there")
+}
+
+// verdictAndCosts say how the other policy did, each cost with that of the recorded one before it.
+func (m *Model) verdictAndCosts() []string {
 	r := m.other.report
 	text := fmt.Sprintf("%s: %s", m.other.rerun.Policy, r.Verdict)
 	if r.Totals.Lost > 0 {
@@ -330,13 +346,11 @@ func (m *Model) policyParts() []string {
 	if r.Totals.Late > 0 {
 		text += fmt.Sprintf(", %d late", r.Totals.Late)
 	}
-	parts := []string{text}
-	keys := "d: where it departs, x: step there"
 	if m.report == nil {
-		return append(parts, keys)
+		return []string{text}
 	}
 	cost := func(what string, is, was uint64) string { return fmt.Sprintf("%s %d -> %d", what, was, is) }
 	c, own := &r.Costs, &m.report.Costs
-	return append(parts, cost("hypercalls", c.Hypercalls, own.Hypercalls), cost("IPIs", c.IPIs, own.IPIs), keys,
-		cost("spurious upcalls", c.SpuriousUpcalls, own.SpuriousUpcalls))
+	return []string{text, cost("hypercalls", c.Hypercalls, own.Hypercalls), cost("IPIs", c.IPIs, own.IPIs),
+		cost("spurious upcalls", c.SpuriousUpcalls, own.SpuriousUpcalls)}
 }

@@ -1,17 +1,20 @@
 package tui
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/evtrace/evtrace/evtchn"
 )
 
 // plainWidth is how wide the text of Plain is.
 const plainWidth = 100
 
-// Plain writes the step that the program would open at as text: the events around it, the machine, and the why. Errors are those
-// of reading the trace and of w.
-func Plain(w io.Writer, tr Trace, opt Options) error {
+// Plain writes the step that the program would open at as text: the events around it, the machine, the why, and how the policy of the
+// options does. Errors are those of reading the trace, of running it again, and of w.
+func Plain(ctx context.Context, w io.Writer, tr Trace, opt Options) error {
 	opt.Styles = DefaultStyles(ColorsPlain)
 	opt.ASCII = true
 	m, err := New(tr, opt)
@@ -45,6 +48,46 @@ func Plain(w io.Writer, tr Trace, opt Options) error {
 		fmt.Fprintln(&b)
 		put(m.paneView(p))
 	}
+	if opt.Policy != "" {
+		lines, err := m.outcome(ctx, opt.Policy)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(&b)
+		put(titleLine(m.styles, m.glyphs, "under "+clean(opt.Policy), plainWidth, false))
+		for _, l := range lines {
+			put(strings.Join(wrap(l, plainWidth), "\n"))
+		}
+	}
 	_, err = io.WriteString(w, b.String())
 	return err
+}
+
+// outcome runs the trace under another policy and says how that does.
+func (m *Model) outcome(ctx context.Context, policy string) ([]string, error) {
+	p, err := evtchn.ParsePolicy(policy)
+	if err != nil {
+		return nil, err
+	}
+	if m.opt.Rerun == nil {
+		return nil, errCapture
+	}
+	r, err := m.opt.Rerun(ctx, p, func(uint64) {})
+	if err != nil {
+		return nil, err
+	}
+	m.held.hold(r)
+	if err := m.setOther(r); err != nil {
+		return nil, err
+	}
+	lines := m.verdictAndCosts()
+	if r.Departure == 0 {
+		return append(lines, "It does exactly the same."), nil
+	}
+	ev, err := m.tape.event(r.Departure)
+	if err != nil {
+		return nil, err
+	}
+	return append(lines, fmt.Sprintf("The first recorded event that does not happen so: #%d at %s %s, %s %s", r.Departure, m.view.clock.at(ev.Time),
+		m.view.clock.unit(), ev.Kind, what(ev, &m.meta))), nil
 }

@@ -103,10 +103,19 @@ func TestASCII(t *testing.T) {
 func TestPlain(t *testing.T) {
 	r, rep := scenario(t, "seed-port65")
 	var b bytes.Buffer
-	if err := Plain(&b, r, Options{Name: "a.evt", Report: rep}); err != nil {
+	if err := Plain(context.Background(), &b, r, Options{Name: "a.evt", Report: rep}); err != nil {
 		t.Fatal(err)
 	}
 	golden.RequireEqual(t, b.Bytes())
+	alone := b.String()
+	b.Reset()
+	if err := Plain(context.Background(), &b, r, Options{Name: "a.evt", Report: rep, Policy: "unmask-hypercall", Rerun: rerunner(t, r)}); err != nil {
+		t.Fatal(err)
+	}
+	rest, ok := strings.CutPrefix(b.String(), alone)
+	if !ok || !strings.Contains(rest, "unmask-hypercall: clean\nhypercalls 127 -> 352\n") || !strings.Contains(rest, "#12363 at 114.441649 ms, mask.clear") {
+		t.Errorf("under another policy:\n%s", rest)
+	}
 }
 
 // TestEveryKey presses every key of the key map in every pane, and wants each to be listed in the help.

@@ -127,7 +127,7 @@ func (a *app) tui(cmd *cobra.Command, name string, f *tuiFlags) error {
 	}
 	shown := tuiTrace{t.file}
 	if f.plain {
-		return onStdout(t.named(tui.Plain(a.out, shown, opt)))
+		return onStdout(t.named(tui.Plain(ctx, a.out, shown, opt)))
 	}
 	m, err := tui.New(shown, opt)
 	if err != nil {
