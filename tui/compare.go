@@ -38,7 +38,9 @@ func newRecording(tr Trace) (recording, error) {
 // comparison is another policy's recording beside the trace.
 type comparison struct {
 	recording
-	rerun *Rerun
+	rerun  *Rerun
+	sought map[*analyze.Finding]bool // findings of the recording whose fate was asked for
+	fates  map[*analyze.Finding]fate
 }
 
 var errCapture = errors.New("a capture cannot be run again: policies are for recordings")
@@ -158,7 +160,7 @@ func (m *Model) setOther(r *Rerun) error {
 		rec.report = &analyze.Report{}
 	}
 	rec.spots = spotsOf(rec.report, rec.n)
-	m.other = &comparison{rec, r}
+	m.other = &comparison{recording: rec, rerun: r}
 	m.events.rows = nil
 	return nil
 }

@@ -77,7 +77,7 @@ func (m *Model) paneView(p pane) string {
 	case paneMachine:
 		return m.machine.View(&m.view, focused)
 	case paneWhy:
-		return m.why.View(&m.view, m.whyTitle(), m.whyNotes(), focused)
+		return m.why.View(&m.view, m.whyTitle(), m.fateText(), m.whyNotes(), focused)
 	case paneStrip:
 		return m.strip.View(&m.view, focused)
 	}

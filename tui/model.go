@@ -238,7 +238,7 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		return m, cmd
 	}
 	m.refresh()
-	return m, tea.Batch(cmd, m.fillList(), m.fetchStrip())
+	return m, tea.Batch(cmd, m.fillList(), m.fetchStrip(), m.fetchFate())
 }
 
 // fetchStrip reads what the timeline lacks. Only one command does so at a time.
@@ -267,6 +267,8 @@ func (m *Model) update(msg tea.Msg) tea.Cmd {
 		return m.filled(msg)
 	case stripMsg:
 		m.strip.take(msg)
+	case fateMsg:
+		m.takeFate(msg)
 	case rerunMsg:
 		return m.takeRerun(msg)
 	case reportMsg:

@@ -81,6 +81,15 @@ func (m *Model) outcome(ctx context.Context, policy string) ([]string, error) {
 		return nil, err
 	}
 	lines := m.verdictAndCosts()
+	if fetch := m.fetchFate(); fetch != nil {
+		if msg, ok := fetch().(fateMsg); ok {
+			if msg.err != nil {
+				return nil, msg.err
+			}
+			m.takeFate(msg)
+			lines = append(lines, capital(m.fateText()))
+		}
+	}
 	if r.Departure == 0 {
 		return append(lines, "It does exactly the same."), nil
 	}

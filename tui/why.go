@@ -87,7 +87,8 @@ func (p *whyPane) current(at evtchn.Seq) int {
 	return cur
 }
 
-func (p *whyPane) View(s *step, title string, notes []string, focused bool) string {
+// View draws the pane. aside is what is to be said of the finding besides its story, "" for nothing.
+func (p *whyPane) View(s *step, title, aside string, notes []string, focused bool) string {
 	lines := []string{titleLine(p.styles, p.glyphs, title, p.w, focused)}
 	if s.ev != nil {
 		doc, _, _ := strings.Cut(s.ev.Kind.Spec().Doc, ";")
@@ -103,6 +104,9 @@ func (p *whyPane) View(s *step, title string, notes []string, focused bool) stri
 		if p.h > 6 || len(lines) == 1 && p.h > 4 {
 			lines = append(lines, p.styles.Dim.Render(fit("  "+now, p.w)))
 		}
+	}
+	if aside != "" {
+		lines = append(lines, p.styles.Header.Render(fit("  "+shorten(aside, p.w-2, p.glyphs), p.w)))
 	}
 	if p.finding == nil {
 		for _, n := range notes {
