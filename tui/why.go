@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/charmbracelet/x/ansi"
+
 	"github.com/evtrace/evtrace/analyze"
 	"github.com/evtrace/evtrace/evtchn"
 )
@@ -106,6 +108,9 @@ func (p *whyPane) View(s *step, title, aside string, notes []string, focused boo
 		}
 	}
 	if aside != "" {
+		if named := fmt.Sprintf("port %d ", p.findingPort()); ansi.StringWidth(aside) > p.w-2 {
+			aside = strings.TrimPrefix(aside, named) // the pane's title names it
+		}
 		lines = append(lines, p.styles.Header.Render(fit("  "+shorten(aside, p.w-2, p.glyphs), p.w)))
 	}
 	if p.finding == nil {
@@ -152,4 +157,11 @@ func capital(s string) string {
 		return s
 	}
 	return strings.ToUpper(s[:1]) + s[1:]
+}
+
+func (p *whyPane) findingPort() evtchn.Port {
+	if p.finding == nil {
+		return evtchn.NoPort
+	}
+	return p.finding.Port
 }

@@ -130,7 +130,7 @@ func TestFindPlace(t *testing.T) {
 			t.Fatal(err)
 		}
 		var b strings.Builder
-		if err := tui.Plain(&b, tuiTrace{tr.file}, opt); err != nil {
+		if err := tui.Plain(context.Background(), &b, tuiTrace{tr.file}, opt); err != nil {
 			t.Fatal(err)
 		}
 		for _, want := range []string{fmt.Sprintf("#%d of ", f.UnnoticedSeq), fmt.Sprintf("why: port %d was noticed late", f.Port), f.Why[0][:40]} {
