@@ -73,11 +73,17 @@ func TestStatusLine(t *testing.T) {
 		lines := strings.Split(p.m.View(), "\n")
 		last := strings.TrimSpace(lines[len(lines)-1])
 		rest := last
-		for _, part := range append(p.m.policyParts(), p.m.findingText(), "filter "+p.m.filterSrc, "1 breakpoint") {
+		for _, part := range append(p.m.policyParts(), p.m.findingText(), "filter: not beside a policy", "1 breakpoint") {
 			rest = strings.Replace(rest, part, "", 1)
 		}
 		if strings.Trim(rest, " ,") != "" || !strings.HasPrefix(last, p.m.policyParts()[0]) || !strings.Contains(last, p.m.findingText()) {
 			t.Fatalf("%d columns: %q, of which %q is no whole part", w, last, rest)
 		}
+	}
+	if !strings.Contains(p.m.View(), "filter: not beside a policy") {
+		t.Errorf("nothing says that the filter does not work here:\n%s", p.m.View())
+	}
+	if p.keys(":", "\"policy=none", "enter"); !strings.Contains(p.m.View(), "filter port=65") {
+		t.Errorf("alone again, the filter is not named:\n%s", p.m.View())
 	}
 }

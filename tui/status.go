@@ -77,7 +77,10 @@ func (m *Model) statusLines() []string {
 	if f := m.findingText(); f != "" {
 		right = append(right, f)
 	}
-	if m.filter != nil {
+	switch {
+	case m.filter != nil && m.other != nil:
+		right = append(right, "filter: not beside a policy")
+	case m.filter != nil:
 		right = append(right, "filter "+clean(m.filterSrc))
 	}
 	if len(m.breaks) > 0 {
