@@ -166,17 +166,36 @@ func (m *Model) first() int {
 	return 0
 }
 
-// settle looks at the finding whose place the cursor is at, or at the event's port.
+// settle looks at the port of the finding that has to do with the event at which the program opens, or else at the event's.
 func (m *Model) settle() {
-	for i := range m.spots {
-		if m.at < 0 && m.spots[i].seq == m.seq {
-			m.at, m.port = i, m.spots[i].finding.Port
-		}
-	}
-	if m.at < 0 && m.seq > 0 && m.opt.At > 0 {
+	m.follow()
+	switch {
+	case m.at >= 0:
+		m.port = m.spots[m.at].finding.Port
+	case m.seq > 0 && m.opt.At > 0:
 		m.port = m.view.ev.Port
+		m.follow()
 	}
 	m.fitStory()
+}
+
+// follow chooses the finding that has to do with the cursor: the one that is looked at as long as no other has more to do with it.
+func (m *Model) follow() {
+	best, at := 0, -1
+	for i := range m.spots {
+		n := 2 * m.spots[i].bears(m.seq, m.port)
+		if n > 0 && i == m.at {
+			n++
+		}
+		if n > best {
+			best, at = n, i
+		}
+	}
+	m.at, m.view.finding = at, nil
+	if at >= 0 {
+		m.view.finding = m.spots[at].finding
+	}
+	m.why.SetFinding(m.view.finding)
 }
 
 // welcome says what there is to see.
@@ -237,6 +256,7 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	if m.quitting {
 		return m, cmd
 	}
+	m.follow()
 	m.refresh()
 	return m, tea.Batch(cmd, m.fillList(), m.fetchStrip(), m.fetchFate())
 }
@@ -314,6 +334,7 @@ func (m *Model) presses(k tea.KeyMsg) tea.Cmd {
 			break
 		}
 		cmds = append(cmds, m.press(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune{r}}))
+		m.follow()
 	}
 	return tea.Batch(cmds...)
 }
@@ -398,11 +419,6 @@ func (m *Model) refresh() {
 	v := &m.view
 	v.meta, v.clock = &m.meta, newClock(&m.meta, m.last)
 	v.port = m.port
-	v.finding = nil
-	if m.at >= 0 && m.at < len(m.spots) {
-		v.finding = m.spots[m.at].finding
-	}
-	m.why.SetFinding(v.finding)
 	if m.seq == 0 {
 		m.events.rows = nil
 		return

@@ -44,6 +44,8 @@ func TestMouse(t *testing.T) {
 			t.Errorf("the timeline at %d: at #%d, want #%d", at, m.seq, seq)
 		}
 	}
+	p.keys("u")
+	p.check()
 	for i, s := range m.why.rows {
 		if s == 1 { // the second sentence
 			click(10, top[paneWhy]+i, tea.MouseActionPress)

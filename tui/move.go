@@ -2,6 +2,7 @@ package tui
 
 import (
 	"fmt"
+	"sort"
 
 	tea "github.com/charmbracelet/bubbletea"
 
@@ -106,6 +107,7 @@ func (m *Model) atEnd(already bool, where string) {
 }
 
 func (m *Model) stepWhy(n int) tea.Cmd {
+	m.port = m.spots[m.at].finding.Port
 	dir, end := 1, "last"
 	if n < 0 {
 		dir, end = -1, "first"
@@ -160,31 +162,29 @@ func (m *Model) nextFinding(dir int) tea.Cmd {
 	}
 	i := m.at + dir
 	if m.at < 0 || m.spots[m.at].seq != m.seq {
-		// From elsewhere: the one that is nearest in that direction.
-		i = -1
-		for j := range m.spots {
-			if dir > 0 && m.spots[j].seq > m.seq {
-				i = j
-				break
-			}
-			if dir < 0 && m.spots[j].seq < m.seq {
-				i = j
-			}
-		}
-		if i < 0 && dir > 0 {
-			i = len(m.spots) // none: begin again
-		}
+		i = m.beside(dir)
 	}
 	switch {
 	case i < 0:
 		i = len(m.spots) - 1
-		m.say("none before: this is the last finding")
+		m.say("wrapped to the last finding")
 	case i >= len(m.spots):
 		i = 0
-		m.say("none after: this is the first finding")
+		m.say("wrapped to the first finding")
 	}
 	m.toFinding(i)
 	return nil
+}
+
+// beside is the finding that is nearest to the cursor in a direction: -1 if there is none before it, their number if none after it.
+func (m *Model) beside(dir int) int {
+	i := sort.Search(len(m.spots), func(i int) bool { return m.spots[i].seq > m.seq })
+	if dir > 0 {
+		return i
+	}
+	for i--; i >= 0 && m.spots[i].seq == m.seq; i-- {
+	}
+	return i
 }
 
 // seekMatch goes to the next event that an index has, once it is known.

@@ -240,7 +240,14 @@ func (m *Model) whyNotes() []string {
 	case m.report == nil:
 		return []string{"The trace is being judged: findings appear here."}
 	case len(m.spots) > 0:
-		return []string{fmt.Sprintf("The trace has %s. u goes to the first.", count(len(m.spots), "finding"))}
+		next := "u goes to the next"
+		switch i := m.beside(1); i {
+		case 0:
+			next = "u goes to the first"
+		case len(m.spots):
+			next = "U goes to the one before, u to the first"
+		}
+		return []string{fmt.Sprintf("The trace has %s, and none has to do with this step. %s.", count(len(m.spots), "finding"), next)}
 	case m.n == 0:
 		return []string{"The trace has no events."}
 	}

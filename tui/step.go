@@ -210,6 +210,33 @@ type spot struct {
 	finding *analyze.Finding
 }
 
+// bears says how much a finding has to do with an event while a port is looked at: 0 if nothing. It does if the event is evidence, or
+// if the port is the finding's and the event is not before the episode began, nor after it was noticed, if it was.
+func (p *spot) bears(seq evtchn.Seq, port evtchn.Port) int {
+	f := p.finding
+	from, to := p.seq, max(p.seq, f.NoticedSeq)
+	n := 0
+	for _, e := range f.Evidence {
+		from = min(from, e)
+		if e == seq {
+			n = 2
+		}
+	}
+	if f.Kind == analyze.KindLost && f.NoticedSeq == 0 {
+		to = seq // it goes on to the end
+	}
+	if p.seq == seq {
+		n = 4
+	}
+	switch {
+	case f.Port == port && (n > 0 || from <= seq && seq <= to):
+		return n + 8
+	case n > 0:
+		return n
+	}
+	return 0
+}
+
 // spotsOf lists the findings in the order of their places: where they went unnoticed, or where they were noticed.
 func spotsOf(r *analyze.Report, n evtchn.Seq) []spot {
 	var list []spot

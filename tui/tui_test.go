@@ -441,3 +441,57 @@ func TestEmpty(t *testing.T) {
 		}
 	}
 }
+
+// TestStoryFollows: the story is that of the finding that the cursor's event belongs to, however the cursor got there.
+func TestStoryFollows(t *testing.T) {
+	r, rep := scenario(t, "mixed-load")
+	p := start(t, r, Options{Report: rep}, 120, 40)
+	a, b := p.m.spots[0].finding, p.m.spots[2].finding
+	told := func(want *analyze.Finding) {
+		t.Helper()
+		p.check()
+		got := "none"
+		if f := p.m.view.finding; f != nil {
+			got = f.ID
+		}
+		if want == nil && got != "none" || want != nil && got != want.ID {
+			t.Errorf("at #%d, port %d the story is %s, want %+v", p.m.seq, p.m.port, got, want)
+		}
+	}
+	told(a)
+	p.keys(":", fmt.Sprintf("\"%d", b.Evidence[0]), "enter") // evidence of another port's finding
+	told(b)
+	p.keys("enter", "j") // of the port, and within the stretch
+	told(b)
+	p.keys(":", fmt.Sprintf("\"%d", b.NoticedSeq+1), "enter")
+	told(nil)
+	if !strings.Contains(p.m.View(), "u goes to the next.") {
+		t.Errorf("not said where the next is:\n%s", p.m.View())
+	}
+	p.keys("g")
+	told(nil)
+	if !strings.Contains(p.m.View(), "u goes to the first.") {
+		t.Errorf("not said where the first is:\n%s", p.m.View())
+	}
+	p.keys("U")
+	told(p.m.spots[len(p.m.spots)-1].finding)
+	if p.m.message != "wrapped to the last finding" {
+		t.Errorf("U at the beginning says %q", p.m.message)
+	}
+	p.keys("u")
+	told(a)
+	if p.m.message != "wrapped to the first finding" {
+		t.Errorf("u at the end says %q", p.m.message)
+	}
+	for _, seq := range b.Evidence[:3] { // opened there
+		p = start(t, r, Options{Report: rep, At: seq}, 120, 40)
+		told(b)
+		if p.m.port != b.Port {
+			t.Errorf("--at %d looks at port %d, want %d", seq, p.m.port, b.Port)
+		}
+	}
+	if p = start(t, r, Options{Report: rep, Finding: b.ID}, 120, 40); p.m.seq != b.UnnoticedSeq || p.m.port != b.Port {
+		t.Errorf("%s opens at #%d, port %d", b.ID, p.m.seq, p.m.port)
+	}
+	told(b)
+}

@@ -113,6 +113,7 @@ func (p *whyPane) View(s *step, title, aside string, notes []string, focused boo
 		}
 		lines = append(lines, p.styles.Header.Render(fit("  "+shorten(aside, p.w-2, p.glyphs), p.w)))
 	}
+	p.rows = p.rows[:0]
 	if p.finding == nil {
 		for _, n := range notes {
 			for _, l := range wrap(n, p.w-2) {
@@ -143,7 +144,6 @@ func (p *whyPane) View(s *step, title, aside string, notes []string, focused boo
 	}
 	room := p.h - len(lines)
 	skip := max(min(from, len(story)-room), 0)
-	p.rows = p.rows[:0]
 	for range lines {
 		p.rows = append(p.rows, -1)
 	}
