@@ -35,6 +35,9 @@ func (m *Model) prompt(p prompt) tea.Cmd {
 	case p == promptBreak && m.port != evtchn.NoPort && len(m.breaks) == 0:
 		m.input.Set(fmt.Sprintf("UNNOTICED[%d]", m.port))
 	}
+	if m.draft[p] != "" {
+		m.input.Set(m.draft[p])
+	}
 	m.recall = len(m.history[p])
 	return nil
 }
@@ -64,6 +67,7 @@ func (m *Model) typed(k tea.KeyMsg) tea.Cmd {
 		m.closeInput()
 		m.message = ""
 		if text == "" {
+			m.draft[m.asked] = ""
 			if m.asked == promptFilter {
 				m.clearFilter()
 			}
@@ -123,7 +127,9 @@ func (m *Model) enter(text string) tea.Cmd {
 	default:
 		cmd, err = m.command(text)
 	}
+	m.draft[m.asked] = ""
 	if err != nil {
+		m.draft[m.asked] = text
 		m.fail(err)
 	}
 	return cmd

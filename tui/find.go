@@ -133,6 +133,8 @@ func (m *Model) fillList() tea.Cmd {
 	return j.fillCmd(m.lacks)
 }
 
+const maxBreaks = 64
+
 // addBreak adds a breakpoint.
 func (m *Model) addBreak(src string) error {
 	c, err := filter.CompileCondition(src)
@@ -143,6 +145,9 @@ func (m *Model) addBreak(src string) error {
 		if b.String() == src {
 			return nil
 		}
+	}
+	if len(m.breaks) == maxBreaks {
+		return fmt.Errorf("there are %d breakpoints already: :nobreak drops them", maxBreaks)
 	}
 	m.breaks = append(m.breaks, c)
 	m.say("%s: r runs on, R runs back, :nobreak drops them", count(len(m.breaks), "breakpoint"))
@@ -165,13 +170,13 @@ func (m *Model) run(dir int) tea.Cmd {
 	}
 	name := "break " + strings.Join(names, " || ")
 	x := m.find(name, func() *index {
-		return newIndex(m.tr, name, match{state: func(ev *evtchn.Event, st *evtchn.State) bool {
-			for _, c := range conds {
+		return newIndex(m.tr, name, match{state: func(ev *evtchn.Event, st *evtchn.State) (fire uint64) {
+			for i, c := range conds {
 				if c.Fires(ev, st) {
-					return true
+					fire |= 1 << i
 				}
 			}
-			return false
+			return fire
 		}})
 	})
 	return m.seekMatch(x, dir, "run to "+strings.Join(names, " || "))

@@ -17,8 +17,9 @@ const (
 // match says which events an index is about. Exactly one of its functions is set.
 type match struct {
 	event func(ev *evtchn.Event) bool
-	// state is asked about the state after each event; the index has the events at which the answer becomes true.
-	state func(ev *evtchn.Event, st *evtchn.State) bool
+	// state is asked about the state after each event, and answers for up to 64 conditions, a bit for each; the index has the events at
+	// which any of the bits becomes 1.
+	state func(ev *evtchn.Event, st *evtchn.State) uint64
 }
 
 // index knows which events fit a description, as far as it was asked: it is filled slice by slice, from where somebody looks and in
@@ -140,7 +141,7 @@ func (x *index) fill(from, dir, n int, known func(int) bool) filled {
 	return out
 }
 
-// watch finds where a condition on the state becomes true.
+// watch finds where any of the conditions on the state becomes true.
 func (x *index) watch(p *part, st *evtchn.State, first evtchn.Seq, evs []evtchn.Event) (*evtchn.State, error) {
 	var err error
 	if st == nil {
@@ -149,13 +150,16 @@ func (x *index) watch(p *part, st *evtchn.State, first evtchn.Seq, evs []evtchn.
 		}
 	}
 	none := evtchn.Event{}
-	was := first > 1 && x.match.state(&none, st)
+	was := uint64(0)
+	if first > 1 {
+		was = x.match.state(&none, st)
+	}
 	for i := range evs {
 		if err := apply(st, &evs[i]); err != nil {
 			return nil, err
 		}
 		is := x.match.state(&evs[i], st)
-		if is && !was {
+		if is&^was != 0 {
 			p.bits[i/64] |= 1 << (i % 64)
 		}
 		was = is

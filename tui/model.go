@@ -49,8 +49,9 @@ type Model struct {
 	input     line
 	asked     prompt
 	history   [promptEnd][]string
-	recall    int // which line of the history is shown
-	scroll    int // of an overlay
+	draft     [promptEnd]string // what was refused, to be mended
+	recall    int               // which line of the history is shown
+	scroll    int               // of an overlay
 	overlay   []string
 	picks     []item
 	pick      int
