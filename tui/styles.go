@@ -60,14 +60,15 @@ func DefaultStyles(c Colors) *Styles {
 
 // glyphs are the characters that have a meaning.
 type glyphs struct {
-	cursor, input, inferred, gap      string
-	unnoticed, evidence, departs      string
-	more                              string // in place of what was cut off
-	line, changed, caret, arrow, dots string
+	cursor, input, inferred, gap string
+	unnoticed, evidence, departs string
+	more                         string // in place of what was cut off
+	line, changed, arrow, dots   string
+	caret, below                 string
 }
 
 var unicodeGlyphs = glyphs{cursor: "▶", input: "→", inferred: "~", gap: "!", unnoticed: "✗", evidence: "•", departs: "≠", more: "…", line: "─",
-	changed: "*", caret: "▲", arrow: "→", dots: "…"}
+	changed: "*", caret: "▲", below: "▼", arrow: "→", dots: "…"}
 
 var asciiGlyphs = glyphs{cursor: ">", input: "+", inferred: "~", gap: "!", unnoticed: "X", evidence: "o", departs: "#", more: "...", line: "-",
-	changed: "*", caret: "^", arrow: "->", dots: ".."}
+	changed: "*", caret: "^", below: "v", arrow: "->", dots: ".."}

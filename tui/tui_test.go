@@ -495,3 +495,29 @@ func TestStoryFollows(t *testing.T) {
 	}
 	told(b)
 }
+
+// TestStoryFold: sentences that do not fit are counted, none is lost sight of unsaid, and the current one is shown.
+func TestStoryFold(t *testing.T) {
+	for _, h := range []int{24, 28, 32, 40, 60} {
+		p := open(t, "seed-port65", 80, h)
+		p.keys("tab", "tab")
+		for _, key := range []string{"", "k", "k", "k", "k", "k", "k", "j", "j", "j", "j", "j", "j", "j"} {
+			if key != "" {
+				p.keys(key)
+			}
+			p.check()
+			view := p.m.View()
+			n := len(p.m.why.finding.Why)
+			above, below := strings.Contains(view, "more above (tab, k)"), strings.Contains(view, "more below (tab, j)")
+			if got := strings.Contains(view, "  1. ") || strings.Contains(view, "▶ 1. "); got == above && !strings.Contains(view, "▲ 1 more above") {
+				t.Errorf("height %d, #%d: the first sentence is shown: %v, said to be above: %v\n%s", h, p.m.seq, got, above, view)
+			}
+			if last := fmt.Sprintf(" %d. ", n); !strings.Contains(view, last) && !below {
+				t.Errorf("height %d, #%d: the last sentence is neither shown nor said to be below\n%s", h, p.m.seq, view)
+			}
+			if cur := fmt.Sprintf("▶ %d. ", p.m.why.current(p.m.seq)+1); !strings.Contains(view, cur) {
+				t.Errorf("height %d, #%d: the current sentence is not shown\n%s", h, p.m.seq, view)
+			}
+		}
+	}
+}

@@ -125,7 +125,7 @@ func (p *whyPane) View(s *step, title, aside string, notes []string, focused boo
 	cur := p.current(s.seq)
 	var story []string
 	var of []int
-	from := 0 // line of the current sentence
+	from, to := 0, 0 // lines of the current sentence
 	for i, why := range p.finding.Why {
 		mark := "  "
 		if i == cur {
@@ -141,15 +141,42 @@ func (p *whyPane) View(s *step, title, aside string, notes []string, focused boo
 			}
 			story, of = append(story, text), append(of, i)
 		}
+		if i == cur {
+			to = len(story)
+		}
 	}
-	room := p.h - len(lines)
-	skip := max(min(from, len(story)-room), 0)
 	for range lines {
 		p.rows = append(p.rows, -1)
 	}
-	p.rows = append(p.rows, of[skip:]...)
-	lines = append(lines, story[skip:]...)
+	room, more := p.h-len(lines), ""
+	if len(story) > room && room > 1 {
+		room--
+		// From the first sentence on if that leaves room for the current one.
+		skip := min(max(to-room, 0), from)
+		for skip > 0 && skip < from && of[skip] == of[skip-1] {
+			skip++ // no sentence's end by itself
+		}
+		end := min(skip+room, len(story))
+		more = p.more(of, skip, end)
+		story, of = story[skip:end], of[skip:end]
+	}
+	lines, p.rows = append(lines, story...), append(p.rows, of...)
+	if more != "" {
+		lines, p.rows = append(lines, p.styles.Dim.Render(fit("  "+more, p.w))), append(p.rows, -1)
+	}
 	return canvas(lines, p.w, p.h)
+}
+
+// more says how many sentences are not wholly among the lines from, inclusive, to to, exclusive. of has the sentence of each line.
+func (p *whyPane) more(of []int, from, to int) string {
+	var parts []string
+	if from > 0 {
+		parts = append(parts, fmt.Sprintf("%s %d more above (tab, k)", p.glyphs.caret, of[from-1]+1))
+	}
+	if to < len(of) {
+		parts = append(parts, fmt.Sprintf("%s %d more below (tab, j)", p.glyphs.below, of[len(of)-1]-of[to]+1))
+	}
+	return strings.Join(parts, "   ")
 }
 
 func capital(s string) string {
