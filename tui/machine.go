@@ -144,9 +144,16 @@ func (p *machinePane) standing(s *step, is *evtchn.PortState) string {
 	text := strings.Join(parts, ", ")
 	switch {
 	case is.UnnoticedSeq != 0:
-		head := since("UNNOTICED", is.UnnoticedSeq, is.UnnoticedAt) + ": nobody is going to look; " + text
+		who := "nobody is going to look"
+		if s.rescue.ok {
+			who = s.rescue.String()
+		}
+		head := since("UNNOTICED", is.UnnoticedSeq, is.UnnoticedAt) + ": " + who + "; " + text
 		if is.Swallowed > 0 {
 			head = fmt.Sprintf("%s; %d swallowed", head, is.Swallowed)
+		}
+		if s.rescue.ok {
+			return p.styles.Header.Render("  " + head)
 		}
 		return p.styles.Bad.Render(p.glyphs.unnoticed + " " + head)
 	case is.ExposedSeq != 0 && s.cur.Owed(s.port):

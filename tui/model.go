@@ -420,6 +420,7 @@ func (m *Model) refresh() {
 	v := &m.view
 	v.meta, v.clock = &m.meta, newClock(&m.meta, m.last)
 	v.port = m.port
+	v.rescue = m.rescued()
 	if m.seq == 0 {
 		m.events.rows = nil
 		return

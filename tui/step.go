@@ -24,6 +24,64 @@ type step struct {
 	cur     *evtchn.State // after it
 	port    evtchn.Port   // that is looked at, NoPort: none
 	finding *analyze.Finding
+	rescue  rescue
+}
+
+// rescue is why an unnoticed port will be seen nevertheless: a vcpu that accepts it is to look at its word for another port's sake.
+type rescue struct {
+	ok   bool
+	vcpu evtchn.VCPU
+	by   evtchn.Port // NoPort: not known
+}
+
+func (r rescue) String() string {
+	if r.by == evtchn.NoPort {
+		return fmt.Sprintf("vcpu %d will look all the same", r.vcpu)
+	}
+	return fmt.Sprintf("vcpu %d will look all the same, thanks to port %d", r.vcpu, r.by)
+}
+
+// rescueReach is how many events back from the cursor an upcall's taking of its selector is looked for.
+const rescueReach = 200
+
+// rescued looks for what will make a vcpu see the port though it is unnoticed.
+func (m *Model) rescued() (r rescue) {
+	st, p := m.view.cur, m.port
+	if st == nil || m.view.ev == nil || p == evtchn.NoPort || !st.Unnoticed(p) {
+		return r
+	}
+	w := st.Word(p)
+	for v := range st.V {
+		id, vc := evtchn.VCPU(v), &st.V[v]
+		if accepts(st, id, p) != evtchn.One {
+			continue
+		}
+		ev := m.view.ev
+		switch {
+		case st.Selected(id, w) == evtchn.One && st.Attentive(id):
+			return rescue{true, id, vc.SelBy[w]}
+		case ev.Kind == evtchn.KindDeliver && ev.Port == p && ev.VCPU == id, vc.InUpcall && vc.ScanBy[w] != evtchn.NoPort && m.scanning(id, w):
+			return rescue{true, id, vc.ScanBy[w]}
+		}
+	}
+	return r
+}
+
+// scanning reports whether the vcpu's upcall has taken its selector and has not come to the word yet.
+func (m *Model) scanning(v evtchn.VCPU, word int) bool {
+	for seq := m.seq; seq > 0 && m.seq-seq < rescueReach; seq-- {
+		ev, err := m.tape.event(seq)
+		switch {
+		case err != nil:
+			return false
+		case ev.VCPU != v:
+		case ev.Kind == evtchn.KindSelXchg:
+			return true
+		case ev.Kind == evtchn.KindWordRead && ev.Args[0] == uint64(word), ev.Kind == evtchn.KindUpcallExit:
+			return false
+		}
+	}
+	return false
 }
 
 // clock writes times.
@@ -188,6 +246,8 @@ func (s *step) news() (string, bool) {
 	was, is := portAt(s.prev, p), portAt(s.cur, p)
 	name := fmt.Sprintf("port %d ", p)
 	switch {
+	case is.UnnoticedSeq == s.seq && s.seq != 0 && s.rescue.ok:
+		return name + "goes UNNOTICED here, but " + s.rescue.String(), false
 	case is.UnnoticedSeq == s.seq && s.seq != 0:
 		return name + "goes UNNOTICED here: pending, unmasked, and nobody is going to look", true
 	case was.UnnoticedSeq != 0 && is.UnnoticedSeq == 0 && is.PendSeq != 0 && is.ExposedSeq != 0:

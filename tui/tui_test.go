@@ -521,3 +521,32 @@ func TestStoryFold(t *testing.T) {
 		}
 	}
 }
+
+// TestRescue: from when the rescuer's port has told the owner until the owner reads the word, it is said that it will look.
+func TestRescue(t *testing.T) {
+	r, rep := scenario(t, "seed-rescued")
+	f := &rep.Findings[0]
+	sel := f.NoticedSeq
+	for ; r.events[sel-1].Kind != evtchn.KindSelTAS || r.events[sel-1].Port != f.RescuedByPort; sel-- {
+	}
+	read := sel
+	for ; r.events[read-1].Kind != evtchn.KindWordRead || r.events[read-1].VCPU != f.NoticedVCPU || int(r.events[read-1].Args[0]) != f.Word; read++ {
+	}
+	want := fmt.Sprintf("vcpu %d will look all the same, thanks to port %d", f.NoticedVCPU, f.RescuedByPort)
+	p := start(t, r, Options{Report: rep}, 120, 40)
+	for seq := sel - 3; seq <= read; seq++ {
+		if err := p.m.goTo(seq); err != nil {
+			t.Fatal(err)
+		}
+		p.m.follow()
+		p.m.refresh()
+		p.check()
+		view := p.m.View()
+		if got := strings.Contains(view, want); got != (seq >= sel && seq < read) {
+			t.Errorf("#%d (the selector at #%d, the word at #%d): said that it will look: %v\n%s", seq, sel, read, got, view)
+		}
+		if strings.Contains(view, "nobody is going to look") != (seq < sel) {
+			t.Errorf("#%d (the selector at #%d): wrong about nobody looking\n%s", seq, sel, view)
+		}
+	}
+}
