@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	tea "github.com/charmbracelet/bubbletea"
 
@@ -179,6 +180,83 @@ func (m *Model) departure() tea.Cmd {
 		m.jump(min(m.other.rerun.Departure, m.n))
 	}
 	return nil
+}
+
+// findingOf is the finding that is looked at if it is of the port, else the port's first one, nil if it has none.
+func (m *Model) findingOf(port evtchn.Port) *analyze.Finding {
+	if f := m.view.finding; f != nil && f.Port == port {
+		return f
+	}
+	for i := range m.spots {
+		if f := m.spots[i].finding; f.Port == port {
+			return f
+		}
+	}
+	return nil
+}
+
+// portDeparture goes to the next event of the port that does not happen under the other policy; first to the one that follows the
+// beginning of the finding's story.
+func (m *Model) portDeparture() tea.Cmd {
+	switch {
+	case m.other == nil:
+		m.say("no other policy is shown: p chooses one")
+		return nil
+	case m.exchanged:
+		m.say("x goes back to the recording first")
+		return nil
+	case m.port == evtchn.NoPort || m.seq == 0:
+		m.say("no port is looked at: enter takes that of an event")
+		return nil
+	}
+	port, name := m.port, fmt.Sprintf("departures of port %d, %p", m.port, m.other)
+	x := m.find(name, func() *index {
+		var mu sync.Mutex // a look that was given up may still be under way
+		theirs := recording{tr: m.other.tr, n: m.other.n, tape: newTape(m.other.tr)}
+		x := newIndex(m.tr, name, match{event: func(ev *evtchn.Event) bool {
+			if ev.Port != port {
+				return false
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			at := alignedTo(&theirs, ev)
+			if at == 0 {
+				return true
+			}
+			e, err := theirs.tape.event(at)
+			return err == nil && !alike(e, ev)
+		}})
+		x.only(m.tr.PortRanges(port))
+		return x
+	})
+	from := m.seq
+	if f := m.findingOf(port); f != nil && m.departed != m.seq {
+		if at, ok := pendingTime(f); ok {
+			first, err := m.tr.SeqAt(at)
+			if err != nil {
+				m.fail(err)
+				return nil
+			}
+			from = first - 1
+		}
+	}
+	j := &job{x: x, dir: 1, what: fmt.Sprintf("where port %d departs", port)}
+	j.more = func(m *Model) int {
+		seq, want := x.next(from, 1)
+		switch {
+		case want >= 0:
+			return want
+		case seq == 0:
+			m.say("port %d: every event after #%d happens under %s, too", port, from, m.other.rerun.Policy)
+		default:
+			m.events.rows = nil // so that there is room below it
+			if m.jump(seq) {
+				m.departed = seq
+			}
+		}
+		return -1
+	}
+	return m.start(j)
 }
 
 // exchange steps through the other policy's trace, with the recording beside it, or back.

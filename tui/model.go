@@ -74,7 +74,8 @@ type Model struct {
 	breaks    []*filter.Condition
 
 	other     *comparison
-	exchanged bool // it is the other policy's trace that is stepped through
+	exchanged bool       // it is the other policy's trace that is stepped through
+	departed  evtchn.Seq // where the cursor was last put by portDeparture
 	stopRerun context.CancelFunc
 
 	background context.Context
