@@ -37,6 +37,7 @@ func (m *Model) helpLines() []string {
 	}
 	if m.focus == paneStrip {
 		lines = append(lines, m.stripHelp()...)
+		lines = append(lines, "")
 	}
 	for _, s := range m.acts {
 		lines = append(lines, s.title)
@@ -45,7 +46,26 @@ func (m *Model) helpLines() []string {
 			lines = append(lines, fmt.Sprintf("  %-12s %s", h.Key, h.Desc))
 		}
 	}
+	lines = append(lines, "Signs in the list of events")
+	for _, l := range m.glyphs.legend() {
+		lines = append(lines, "  "+l)
+	}
+	if m.focus != paneStrip {
+		lines = append(lines, "Signs in the timeline")
+		for _, l := range m.strip.legend() {
+			lines = append(lines, "  "+l)
+		}
+	}
 	return lines
+}
+
+// legend explains the signs of the list of events and of the machine.
+func (g *glyphs) legend() []string {
+	return []string{
+		fmt.Sprintf("%s the cursor  %s evidence of the finding  %s the step after which nobody was going to look  a-z marks", g.cursor, g.evidence, g.unnoticed),
+		fmt.Sprintf("%s came from outside  %s inferred: not recorded, but it must have been  %s records are missing", g.input, g.inferred, g.gap),
+		fmt.Sprintf("%s only one of the two policies has it  %s in the machine: changed by this step  ? not known", g.departs, g.changed),
+	}
 }
 
 func (m *Model) overlayView() string {

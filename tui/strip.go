@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 
 	tea "github.com/charmbracelet/bubbletea"
 
@@ -253,5 +252,5 @@ func (m *Model) onStrip(do func(t *timeline.Model, at evtchn.Time)) tea.Cmd {
 // stripHelp is what the help says of the timeline.
 func (m *Model) stripHelp() []string {
 	lines := []string{"You are in the timeline: a row per vcpu, and the life of the port. + and - zoom, left and right pan, 0 shows the whole trace."}
-	return append(lines, strings.Join(m.strip.legend(), "   "), "")
+	return append(lines, m.strip.legend()...)
 }
