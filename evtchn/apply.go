@@ -216,14 +216,14 @@ func (s *State) Apply(ev *Event) {
 		vc := &s.V[target]
 		vc.Run = Running
 		if !vc.Blocked && ev.Res <= 1 {
-			s.enter(vc, ev)
+			s.callback(vc, ev)
 		}
 	case KindKick:
 		vc := &s.V[target]
 		if vc.Kicks > 0 {
 			vc.Kicks--
 		}
-		s.enter(vc, ev)
+		s.callback(vc, ev)
 	case KindHypercall:
 		if ev.VCPU >= 0 {
 			s.V[ev.VCPU].InXen = true
@@ -233,7 +233,7 @@ func (s *State) Apply(ev *Event) {
 			s.end(lane)
 			vc := &s.V[ev.VCPU]
 			vc.InXen = false
-			s.enter(vc, ev)
+			s.callback(vc, ev)
 		}
 	case KindOpDone:
 		s.end(lane)
@@ -373,11 +373,7 @@ func (s *State) endEpisode(ps *PortState) {
 	ps.Own, ps.Held = VCPUSet{}, VCPUSet{}
 }
 
-// enter is the way back into the guest: with a callback it leads into the upcall handler.
-func (s *State) enter(vc *VCPUState, ev *Event) {
-	s.callback(vc, ev)
-}
-
+// callback is the way into the upcall handler, where the event leads there.
 func (s *State) callback(vc *VCPUState, ev *Event) {
 	if ev.Res == 1 {
 		vc.InUpcall, vc.Umask = true, One

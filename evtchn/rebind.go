@@ -4,12 +4,8 @@ package evtchn
 func rebindProcs() {
 	hyper := func(text string) step {
 		return step{kind: KindHypercall, text: text, lock: true, do: func(m *Machine, c *context, f *frame, ev *Event) {
-			port, v := f.port, f.v
 			f.pc = pcResume
-			c.hypercall(procBindVCPU, port, vcpuArg(v), 0)
-			g := &c.frames[c.depth-1]
-			ev.Ctx, g.pc = CtxXen, 1
-			procTable[procBindVCPU].steps[0].do(m, c, g, ev)
+			m.enterInPlace(c, procBindVCPU, f.port, vcpuArg(f.v), 0, ev)
 		}}
 	}
 	// moved goes on after the hypercall: with the guest's own record, or to the end if Xen refuses, as it does for an IPI's port
@@ -45,10 +41,7 @@ func rebindProcs() {
 			do: func(m *Machine, c *context, f *frame, ev *Event) {
 				port := m.ipi[f.word]
 				m.nextNOP(c, f)
-				c.hypercall(procSend, port, 0, 0)
-				g := &c.frames[c.depth-1]
-				ev.Ctx, ev.Port, g.pc = CtxXen, port, 1
-				procTable[procSend].steps[0].do(m, c, g, ev)
+				m.enterInPlace(c, procSend, port, 0, 0, ev)
 			}})
 
 	moved(procRebind2005, 1, func(m *Machine, c *context, f *frame) {})

@@ -14,11 +14,7 @@ func taskProcs() {
 				if procTable[f.proc].resume != nil {
 					f.pc = pcResume
 				}
-				port, a, b := f.port, f.a, f.b
-				c.hypercall(p, port, a, b)
-				g := &c.frames[c.depth-1]
-				ev.Ctx, g.pc = CtxXen, 1
-				procTable[p].steps[0].do(m, c, g, ev)
+				m.enterInPlace(c, p, f.port, f.a, f.b, ev)
 			}}
 	}
 	simple := func(id procID, op OpCode, p procID) { define(id, op.String(), hc(p), opDone) }
@@ -56,10 +52,7 @@ func taskProcs() {
 			step{kind: KindHypercall, text: "bind=to-binder: hypercall bind_vcpu to this vcpu, and the guest's record", lock: true,
 				do: func(m *Machine, c *context, f *frame, ev *Event) {
 					f.pc, f.on = pcResume, true
-					c.hypercall(procBindVCPU, f.port, vcpuArg(c.vcpu), 0)
-					g := &c.frames[c.depth-1]
-					ev.Ctx, ev.Port, g.pc = CtxXen, f.port, 1
-					procTable[procBindVCPU].steps[0].do(m, c, g, ev)
+					m.enterInPlace(c, procBindVCPU, f.port, vcpuArg(c.vcpu), 0, ev)
 				}},
 			step{kind: KindAcceptClear, text: "bind=to-binder: the old vcpu's accept mask",
 				do: func(m *Machine, c *context, f *frame, ev *Event) { ev.Args[0] = vcpuArg(m.PortAt(f.port).Owner) }},

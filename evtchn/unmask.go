@@ -114,12 +114,16 @@ func enterCall(p procID, text string) step {
 			port = m.ipi[f.v]
 		}
 		f.done()
-		c.hypercall(p, port, 0, 0)
-		g := &c.frames[c.depth-1]
-		ev.Ctx, ev.Port = CtxXen, port
-		g.pc = 1
-		procTable[p].steps[0].do(m, c, g, ev)
+		m.enterInPlace(c, p, port, 0, 0, ev)
 	}}
+}
+
+// enterInPlace enters a hypercall in the place of the caller's step: the event describes the hypercall's first step.
+func (m *Machine) enterInPlace(c *context, p procID, port Port, a, b uint64, ev *Event) {
+	c.hypercall(p, port, a, b)
+	f := &c.frames[c.depth-1]
+	ev.Ctx, ev.Port, f.pc = CtxXen, port, 1
+	procTable[p].steps[0].do(m, c, f, ev)
 }
 
 // selTAS describes the test-and-set of a vcpu's SEL bit for a port, and reports whether the bit was set.

@@ -36,9 +36,8 @@ func (m *Machine) active(v VCPU, w int) (mine, others uint64) {
 // drain is the scan of 2005: SEL is taken once, and each of its words is read again after every port until nothing is left.
 func drain(what string, any, resend bool) []step {
 	const (
-		pcWord   = 2
-		pcMask   = 3
-		pcUnmask = 4
+		pcWord = 2
+		pcMask = 3
 	)
 	exit := uint8(3)
 	if resend {
@@ -91,11 +90,7 @@ func drain(what string, any, resend bool) []step {
 				do: func(m *Machine, c *context, f *frame, ev *Event) {
 					p := Port(f.b)
 					f.nextForeign(pcMask, exit)
-					c.hypercall(procUnmaskCall, p, 0, 0)
-					g := &c.frames[c.depth-1]
-					ev.Ctx, ev.Port = CtxXen, p
-					g.pc = 1
-					procTable[procUnmaskCall].steps[0].do(m, c, g, ev)
+					m.enterInPlace(c, procUnmaskCall, p, 0, 0, ev)
 				}})
 	}
 	return append(steps, upcallExit)
