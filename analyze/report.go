@@ -27,9 +27,6 @@ type Report struct {
 // ExitCode is that of the verdict.
 func (r *Report) ExitCode() int { return r.Verdict.ExitCode() }
 
-// MaxDelay is the longest time from exposure to handler, 0 if nothing was delivered.
-func (r *Report) MaxDelay() int64 { return r.Latency.Max }
-
 // TraceInfo describes the trace that was judged.
 type TraceInfo struct {
 	Events    uint64  `json:"events"`

@@ -156,9 +156,6 @@ func (m *Machine) Contexts() int { return len(m.ctx) }
 // Idle reports whether the vcpu is in no procedure: it runs plain guest code with upcalls enabled, or is offline.
 func (m *Machine) Idle(v VCPU) bool { return m.ctx[v].depth == 0 }
 
-// AtTask reports whether the vcpu is in a task's procedure with no upcall on top.
-func (m *Machine) AtTask(v VCPU) bool { return m.ctx[v].depth > 0 && !m.V[v].InUpcall }
-
 // CanStep reports whether the context has a step to do: it is in a procedure, and its vcpu is on a physical CPU.
 func (m *Machine) CanStep(ctx int) bool {
 	return m.ctx[ctx].depth > 0 && (ctx >= len(m.V) || m.V[ctx].Run == Running)

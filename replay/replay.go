@@ -84,7 +84,7 @@ func Verify(ctx context.Context, tr Trace, opt Options) (uint64, error) {
 // Run runs the trace's inputs under a policy and gives the events to the sink, which may be nil. Errors are ErrObserved, those
 // of the scenario, the trace and the sink, and ctx's.
 func Run(ctx context.Context, tr Trace, p evtchn.Policy, sink evtchn.Sink, opt Options) (*Outcome, error) {
-	s, f, err := start(tr, p, true)
+	s, f, err := start(tr, p)
 	if err != nil {
 		return nil, err
 	}
@@ -174,13 +174,8 @@ func (o *Outcome) depart(at evtchn.Seq, was, instead *evtchn.Event) {
 	}
 }
 
-// Start prepares a run of the trace's inputs under a policy, for callers that want its events one by one.
-func Start(tr Trace, p evtchn.Policy) (*system.System, error) {
-	s, _, err := start(tr, p, false)
-	return s, err
-}
-
-func start(tr Trace, p evtchn.Policy, compare bool) (*system.System, *feed, error) {
+// start prepares a run of the trace's inputs under a policy.
+func start(tr Trace, p evtchn.Policy) (*system.System, *feed, error) {
 	meta := tr.Meta()
 	if meta.Source != evtchn.SourceSim {
 		return nil, nil, ErrObserved
@@ -192,7 +187,7 @@ func start(tr Trace, p evtchn.Policy, compare bool) (*system.System, *feed, erro
 	if err != nil {
 		return nil, nil, err
 	}
-	f := &feed{src: tr.Events(1), compare: compare}
+	f := &feed{src: tr.Events(1), compare: true}
 	s, err := system.New(sc, meta.Seed, p, f)
 	return s, f, err
 }

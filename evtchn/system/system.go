@@ -105,9 +105,6 @@ func New(sc *Scenario, seed uint64, p evtchn.Policy, in evtchn.Source) (*System,
 // Meta describes the trace that the run gives.
 func (s *System) Meta() evtchn.Meta { return s.meta }
 
-// Machine is the machine as it stands after the last event that was made. It may be ahead of what Next has given out.
-func (s *System) Machine() *evtchn.Machine { return s.m }
-
 // Next gives the next event, or io.EOF after the last.
 func (s *System) Next(ev *evtchn.Event) error {
 	for s.read == len(s.out) {
