@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"regexp"
 
 	"github.com/evtrace/evtrace/recorder/ftrace"
 	"github.com/evtrace/evtrace/store"
@@ -21,6 +22,12 @@ func foreign(name string, head []byte) error {
 		hint = "it is a binary trace of xentrace, which names no ports; a capture by ftrace does: \"evtrace help traces\""
 	case bytes.HasPrefix(head, []byte("\xff\xfe")), bytes.HasPrefix(head, []byte("\xfe\xff")):
 		hint = "it is text in UTF-16: iconv -f UTF-16 -t UTF-8 makes UTF-8 of it"
+	case bytes.HasPrefix(head, []byte("\x89PNG")), bytes.HasPrefix(head, []byte("\xff\xd8\xff")):
+		hint = "it is a picture: the text itself is needed"
+	case isPage(head):
+		hint = "it is a web page: what it shows must be downloaded by itself (raw, plain text, or the attachment)"
+	case isPerf(head):
+		hint = "it looks like the output of perf script; evtrace reads what ftrace writes for the same probes: docs/capture.md"
 	case ftrace.Sniff(bytes.TrimPrefix(head, bom)):
 		hint = "it begins with a byte order mark, which ftrace does not write: tail -c +4 " + name + " leaves it out"
 	}
@@ -35,3 +42,14 @@ var errForeign = error(&renamed{"neither a trace file, a trace in text form nor 
 func isXentrace(head []byte) bool {
 	return len(head) >= 8 && head[0] == 0x03 && head[1] == 0xf0 && head[2] == 0x01 && (head[3] == 0x10 || head[3] == 0x20)
 }
+
+// isPage reports whether a file begins as a page of HTML.
+func isPage(head []byte) bool {
+	head = bytes.ToLower(bytes.TrimSpace(head[:min(len(head), 512)]))
+	return bytes.HasPrefix(head, []byte("<!doctype html")) || bytes.HasPrefix(head, []byte("<html"))
+}
+
+// perfLine is a line of perf script: "comm pid [cpu] time: group:event:".
+var perfLine = regexp.MustCompile(`(?m)^ *\S.* +[0-9]+ +\[[0-9]+\] +[0-9]+\.[0-9]+: +[a-z0-9_]+:[A-Za-z0-9_]+:`)
+
+func isPerf(head []byte) bool { return perfLine.Match(head) }

@@ -309,7 +309,7 @@ func (t *trace) hint(err error) string {
 		return "it is cut, or still being copied; whoever sent it has the whole"
 	case errors.Is(err, store.ErrCorrupt):
 		return "evtrace check " + name + " lists what is damaged; whoever sent it has the original"
-	case t.meta.VCPUs > 0 && t.form != formStore && !errors.Is(err, text.ErrVersion):
+	case t.form != formStore && (t.meta.VCPUs > 0 || errors.Is(err, io.ErrUnexpectedEOF)) && !t.opt.salvage && !errors.Is(err, text.ErrVersion):
 		return "evtrace import --salvage " + name + " keeps what comes before that"
 	}
 	return ""
