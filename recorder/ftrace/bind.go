@@ -8,12 +8,7 @@ func (in *infer) start() {
 	in.started = true
 	h := &in.im.head
 	in.v, in.ctx = evtchn.NoVCPU, evtchn.CtxNone
-	overwritten := h.counted && h.kept < h.written
-	if overwritten {
-		in.im.gaps++
-		in.im.lost += h.written - h.kept
-		in.infer(evtchn.KindGap, evtchn.NoPort, 0, vnum(evtchn.NoVCPU), h.written-h.kept)
-	}
+	overwritten := h.overwritten()
 	before := parsePorts(in.im.side.Before)
 	timers := timerIRQs(in.im.side.Interrupts)
 	for _, e := range before {

@@ -8,31 +8,18 @@ import (
 	"github.com/evtrace/evtrace/evtchn"
 )
 
-// header is what can be told before the first event is given out.
+// header is what can be told before the first event is given out: what the source says, and what the side files and the options add.
 type header struct {
-	cpus     int
-	kept     uint64 // entries-in-buffer
-	written  uint64 // entries-written
-	counted  bool
-	latency  bool
-	abi      string
-	seen     bool // a line of a capture was found
-	ticks    bool // times are bare integers
-	clock    string
-	unit     string
-	nsTick   float64
-	notes    []string
-	unmaskHC bool // the unmask hypercall was probed for
-
+	facts
+	unit      string
 	tolerance int64 // by how much a record may go back in time and be merely out of place
 }
 
-// peekHeader reads the first stretch of the text.
-func peekHeader(text []byte) header {
-	var h header
+// peekFacts reads the first stretch of a text.
+func peekFacts(text []byte, ns *names) facts {
+	var f facts
 	var r record
 	var p parts
-	ns := newNames()
 	for len(text) > 0 {
 		i := bytes.IndexByte(text, '\n')
 		if i < 0 {
@@ -41,38 +28,37 @@ func peekHeader(text []byte) header {
 		line := text[:i]
 		text = text[i+1:]
 		if len(line) > 0 && line[0] == '#' {
-			h.comment(line)
+			f.comment(line)
 			continue
 		}
 		if cpu, _, ok := parseLost(line); ok {
-			h.cpus = max(h.cpus, min(cpu, evtchn.MaxVCPUs-1)+1)
+			f.cpus = max(f.cpus, min(cpu, evtchn.MaxVCPUs-1)+1)
 			continue
 		}
 		if n, ok := bytes.CutPrefix(line, []byte("cpus=")); ok { // trace-cmd report
 			if c, err := strconv.Atoi(string(n)); err == nil && c > 0 && c <= evtchn.MaxVCPUs {
-				h.cpus = max(h.cpus, c)
+				f.cpus = max(f.cpus, c)
 			}
 			continue
 		}
 		if parseLine(line, &r, &p, ns) != nil {
 			continue
 		}
-		if !h.seen {
-			h.ticks = r.fl&rfTicks != 0
+		if !f.records {
+			f.records, f.first, f.ticks = true, r.time, r.fl&rfTicks != 0
 		}
-		h.seen = true
-		h.latency = h.latency || r.fl&rfLatency != 0
+		f.latency = f.latency || r.fl&rfLatency != 0
 		if r.cpu < evtchn.MaxVCPUs {
-			h.cpus = max(h.cpus, int(r.cpu)+1)
+			f.cpus = max(f.cpus, int(r.cpu)+1)
 		}
-		if h.abi == "" {
-			h.abi = abiOf(line)
+		if f.abi == "" {
+			f.abi = abiOf(line)
 		}
 		if r.id == prHCUnmask {
-			h.unmaskHC = true
+			f.unmaskHC = true
 		}
 	}
-	return h
+	return f
 }
 
 func abiOf(text []byte) string {
@@ -86,7 +72,7 @@ func abiOf(text []byte) string {
 }
 
 // comment reads a line of the header, such as "# entries-in-buffer/entries-written: 9682/154686   #P:4".
-func (h *header) comment(line []byte) {
+func (h *facts) comment(line []byte) {
 	s := string(line)
 	if _, rest, ok := strings.Cut(s, "entries-in-buffer/entries-written:"); ok {
 		f := strings.Fields(rest)
@@ -181,8 +167,13 @@ const backNS = 10_000
 
 // settleClock finds the unit of the time stamps.
 func (h *header) settleClock(side *SideFiles, opt *Options) {
-	h.clock = clockInForce(side.TraceClock)
-	h.unit, h.nsTick = "ns", 1
+	if h.clock == "" {
+		h.clock = clockInForce(side.TraceClock)
+	}
+	if h.nsTick == 0 {
+		h.nsTick = 1
+	}
+	h.unit = "ns"
 	if !h.ticks {
 		switch h.clock {
 		case "":
@@ -206,6 +197,7 @@ func (h *header) settleClock(side *SideFiles, opt *Options) {
 		switch mhz := tscMHz(side.Console); {
 		case opt.TSCHz > 0:
 			h.nsTick = 1e9 / opt.TSCHz
+		case h.nsTick != 1: // the capture says it by itself
 		case mhz > 0:
 			h.nsTick = 1e3 / mhz
 		case side.Console != "" || side.Names["Console"] != "":
@@ -228,4 +220,4 @@ func (h *header) settleClock(side *SideFiles, opt *Options) {
 	}
 }
 
-func (h *header) note(s string) { h.notes = append(h.notes, s) }
+func (h *facts) note(s string) { h.notes = append(h.notes, s) }

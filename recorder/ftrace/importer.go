@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/evtrace/evtrace/evtchn"
 )
@@ -33,13 +32,11 @@ type Options struct {
 type Importer struct {
 	opt     Options
 	name    string
-	lines   *lines
-	raw     *counter
-	closers []func()
+	src     source
 	head    header
 	side    SideFiles
 	names   *names
-	clocked int64 // value of raw.n at the last call of Progress
+	clocked int64 // bytes read at the last call of Progress
 
 	w   window
 	st  *evtchn.State
@@ -57,25 +54,10 @@ type Importer struct {
 	gaps     uint64
 	lost     uint64
 	disorder uint64 // records beyond tolerance before those that stand before them
-	broken   tally
 	backward tally
-	beyond   tally
-	seam     tally // headers of further captures in the same text
-	seams    int   // gaps that are still to be put in for the last of them, one for each vcpu
+	beyond   tally // records of vcpus that the trace should not have
+	portless tally // records of ports that the ABI lacks
 	tasks    taskTable
-}
-
-// tally counts an oddity and remembers the first place.
-type tally struct {
-	n     uint64
-	first string
-}
-
-func (t *tally) add(format string, args ...any) {
-	if t.n == 0 {
-		t.first = fmt.Sprintf(format, args...)
-	}
-	t.n++
 }
 
 // Open opens a capture, plain, gzip or zstd, and the side files of its directory or of Options.Context.
@@ -89,95 +71,57 @@ func Open(path string, opt Options) (*Importer, error) {
 	} else if !info.IsDir() {
 		return nil, fmt.Errorf("context: %s: want a directory", dir)
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	if info, err := f.Stat(); err == nil && info.IsDir() {
-		f.Close()
-		return nil, fmt.Errorf("%s: is a directory, want a capture", path)
-	}
 	side, err := ReadSideFiles(dir)
 	if err != nil {
-		f.Close()
 		return nil, err
 	}
-	im, err := New(f, filepath.Base(path), side, opt)
+	im, err := prepare(filepath.Base(path), side, opt)
 	if err != nil {
-		f.Close()
 		return nil, err
 	}
-	im.closers = append(im.closers, func() { f.Close() })
-	return im, nil
+	src, err := openFile(path, im.names, &im.opt)
+	if err != nil {
+		return nil, err
+	}
+	return im.begin(src)
 }
 
 // New reads a capture from r, with the side files given. The name is for messages and for Meta.Origin. Errors are as those of Open.
 func New(r io.Reader, name string, side SideFiles, opt Options) (*Importer, error) {
+	im, err := prepare(name, side, opt)
+	if err != nil {
+		return nil, err
+	}
+	src, err := newTextSource(r, name, im.names, &im.opt)
+	if err != nil {
+		return nil, err
+	}
+	return im.begin(src)
+}
+
+// prepare makes an importer that lacks its source.
+func prepare(name string, side SideFiles, opt Options) (*Importer, error) {
 	if opt.TSCHz < 0 || math.IsNaN(opt.TSCHz) || math.IsInf(opt.TSCHz, 0) {
 		return nil, fmt.Errorf("TSC frequency: got %v Hz, want a positive number", opt.TSCHz)
 	}
-	im := &Importer{opt: opt, name: name, side: side, raw: &counter{r: r}, names: newNames()}
-	text, closer, err := decompressor(im.raw)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	im.closers = append(im.closers, closer)
-	im.lines = newLines(text)
-	peeked := im.lines.peek()
-	im.head = peekHeader(peeked)
-	if !im.head.seen {
-		defer closer()
-		if err := im.lines.err; err != nil && !errors.Is(err, io.EOF) {
-			return nil, fmt.Errorf("%s: %w", name, cutError(err, im.raw.n))
-		}
-		if len(peeked) == 0 {
-			return nil, fmt.Errorf("%s: %w: it is empty", name, ErrFormat)
-		}
-		if !im.head.counted && !Sniff(peeked) {
-			return nil, fmt.Errorf("%s: %w: none of the first %d bytes is a record such as \"task-123 [000] d.h1. 52.953527: upcall: ...\"",
-				name, ErrFormat, len(peeked))
-		}
-	}
+	return &Importer{opt: opt, name: name, side: side, names: newNames()}, nil
+}
+
+// begin gives the importer its source.
+func (im *Importer) begin(src source) (*Importer, error) {
+	var err error
+	im.src = src
+	im.head.facts = src.facts()
 	im.head.settle(&im.side, &im.opt)
-	meta := im.Meta()
-	im.st, err = evtchn.NewState(meta)
+	im.st, err = evtchn.NewState(im.Meta())
 	if err != nil {
-		closer()
-		return nil, fmt.Errorf("%s: %w", name, err)
+		src.close()
+		return nil, fmt.Errorf("%s: %w", im.name, err)
 	}
 	im.w.init(im.head.cpus)
 	im.tasks.init(im.head.cpus)
 	im.inf.init(im)
 	return im, nil
-}
-
-// cutError gives an error of decompression its place.
-func cutError(err error, at int64) error {
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("the compressed file is cut off at byte %d: %w", at, err)
-	}
-	return fmt.Errorf("at about byte %d of the file: %w", at, err)
-}
-
-// Sniff reports whether a file that begins with prefix looks like an ftrace text capture. Compressed files must be
-// decompressed first.
-func Sniff(prefix []byte) bool {
-	s := string(prefix[:min(len(prefix), 64<<10)])
-	if strings.HasPrefix(s, "# tracer: ") {
-		return true
-	}
-	var r record
-	var p parts
-	ns := newNames()
-	for i, line := range strings.SplitN(s, "\n", 12) {
-		if i == 11 {
-			break
-		}
-		if parseLine([]byte(line), &r, &p, ns) == nil {
-			return true
-		}
-	}
-	return false
 }
 
 // Meta gives what is known of the trace before its first event.
@@ -220,7 +164,7 @@ func (im *Importer) FinalMeta() evtchn.Meta {
 
 func (im *Importer) notes() []string {
 	n := slices.Clone(im.head.notes)
-	if h := &im.head; h.counted && h.kept < h.written {
+	if h := &im.head; h.overwritten() {
 		n = append(n, fmt.Sprintf("the ring buffer was overwritten: %s of %s records are left, and the oldest of each vcpu are gone", group(h.kept), group(h.written)))
 	}
 	for _, d := range im.unprobed() {
@@ -236,12 +180,14 @@ func (im *Importer) notes() []string {
 			n = append(n, group(t.n)+" "+many+", the first: "+t.first)
 		}
 	}
-	tell(&im.broken, "broken line", "broken lines")
+	rd := im.src.reading()
+	tell(&rd.broken, "broken line", "broken lines")
 	tell(&im.backward, "record goes back in time and was set to the time before it", "records go back in time and were set to the time before them")
-	tell(&im.seam, "further capture follows in the same file, with a gap of every vcpu before it", "further captures follow in the same file, with a gap of every vcpu before each")
+	tell(&rd.seams, "further capture follows in the same file, with a gap of every vcpu before it", "further captures follow in the same file, with a gap of every vcpu before each")
 	tell(&im.beyond, "record of a vcpu that the trace should not have", "records of vcpus that the trace should not have")
-	if im.lines.cut {
-		n = append(n, fmt.Sprintf("line %s: the text ends within a line, which was dropped", group(uint64(im.lines.line))))
+	tell(&im.portless, "record of a port that the ABI lacks", "records of ports that the ABI lacks")
+	if rd.cut {
+		n = append(n, im.src.place()+": the text ends within a line, which was dropped")
 	}
 	if got := im.recordsRead(); im.short() > 0 {
 		s := fmt.Sprintf("the header counts %s records, and %s are here: ", group(im.head.kept), group(got))
@@ -257,7 +203,7 @@ func (im *Importer) notes() []string {
 
 // recordsRead is the number of records in the text so far.
 func (im *Importer) recordsRead() uint64 {
-	n := im.broken.n
+	n := im.src.reading().broken.n
 	for _, c := range im.names.count {
 		n += c
 	}
@@ -277,10 +223,7 @@ func (im *Importer) cutShort() bool { return im.short()*20 > im.head.kept }
 
 // Close releases what the importer holds. It does not close the reader that New was given.
 func (im *Importer) Close() error {
-	for _, c := range im.closers {
-		c()
-	}
-	im.closers = nil
+	im.src.close()
 	return nil
 }
 
@@ -333,51 +276,39 @@ func (im *Importer) advance() error {
 func (im *Importer) read() error {
 	var p parts
 	for im.w.len() < windowSize {
-		if im.seams > 0 {
-			im.seams--
-			im.pushGap(im.seams, 0)
-			continue
-		}
-		line := im.lines.next()
-		if line == nil {
-			im.eof = true
-			switch err := im.lines.err; {
+		r := im.w.push()
+		if err := im.src.next(r, &p); err != nil {
+			im.w.unpush()
+			switch {
+			case errors.Is(err, ErrLine):
+				return err
 			case errors.Is(err, io.EOF):
-				im.complete = !im.lines.cut && !im.cutShort()
+				im.eof = true
+				im.complete = !im.src.reading().cut && !im.cutShort()
 			default:
-				im.err = fmt.Errorf("%s: after line %d, byte %d of the text: %w", im.name, im.lines.line,
-					im.lines.off+int64(im.lines.pos), cutError(err, im.raw.n))
+				im.eof, im.err = true, err
 			}
 			return nil
 		}
-		if len(line) == 0 {
-			continue
+		if r.id != prGap {
+			im.names.count[r.name]++
+		} else if r.time == 0 {
+			r.time = im.w.last
 		}
-		r := im.w.push()
-		err := errNoCPU
-		if line[0] != '#' {
-			err = parseLine(line, r, &p, im.names)
-		}
-		if err != nil {
+		if int(r.cpu) >= im.head.cpus || r.cpu < 0 && r.id != prGap {
 			im.w.unpush()
-			if err := im.oddLine(line, err); err != nil {
-				return err
-			}
-			continue
-		}
-		im.names.count[r.name]++
-		if int(r.cpu) >= im.head.cpus {
-			im.w.unpush()
-			im.beyond.add("line %d: vcpu %d of %d", im.lines.line, r.cpu, im.head.cpus)
+			im.beyond.add("%s: vcpu %d of %d", im.src.place(), r.cpu, im.head.cpus)
 			if im.opt.Strict {
-				return fmt.Errorf("%s:%d: %w: vcpu %d, but the trace has %d", im.name, im.lines.line, ErrLine, r.cpu, im.head.cpus)
+				return fmt.Errorf("%s: %s: %w: vcpu %d, but the trace has %d", im.name, im.src.place(), ErrLine, r.cpu, im.head.cpus)
 			}
 			continue
+		}
+		if r.id != prGap {
+			im.tasks.note(r, p.task)
 		}
 		im.w.link()
-		im.tasks.note(r, p.task)
 		if r.time < im.w.last {
-			im.backward.add("line %d, by %s", im.lines.line, im.head.span(im.w.last-r.time))
+			im.backward.add("%s, by %s", im.src.place(), im.head.span(im.w.last-r.time))
 			if im.w.last-r.time > im.head.tolerance {
 				im.disorder++
 			}
@@ -385,44 +316,11 @@ func (im *Importer) read() error {
 		}
 		im.w.last = r.time
 	}
-	if im.opt.Progress != nil && im.raw.n != im.clocked {
-		im.clocked = im.raw.n
-		im.opt.Progress(im.raw.n)
-	}
-	return nil
-}
-
-// pushGap puts a gap of a vcpu among the records.
-func (im *Importer) pushGap(cpu int, lost uint64) {
-	r := im.w.push()
-	*r = record{id: prGap, cpu: int16(cpu), a: uint32(min(lost, math.MaxUint32)), time: im.w.last}
-	im.w.link()
-}
-
-// oddLine takes a line that is no record: a comment, a marker, or a broken one.
-func (im *Importer) oddLine(line []byte, why error) error {
-	if line[0] == '#' {
-		if im.w.tail > 1 && strings.HasPrefix(string(line), "# tracer: ") {
-			// Another capture follows, and what happened between the two is not known.
-			im.seam.add("line %s", group(uint64(im.lines.line)))
-			im.seams = im.head.cpus
+	if im.opt.Progress != nil {
+		if n := im.src.reading().bytes; n != im.clocked {
+			im.clocked = n
+			im.opt.Progress(n)
 		}
-		return nil
 	}
-	if cpu, lost, ok := parseLost(line); ok {
-		if cpu >= im.head.cpus {
-			im.beyond.add("line %d: vcpu %d of %d", im.lines.line, cpu, im.head.cpus)
-			return nil
-		}
-		im.pushGap(cpu, lost)
-		return nil
-	}
-	if len(line) > 5 && string(line[:5]) == "cpus=" {
-		return nil
-	}
-	if im.opt.Strict {
-		return fmt.Errorf("%s:%d: %w: %w: %q", im.name, im.lines.line, ErrLine, why, line[:min(len(line), 120)])
-	}
-	im.broken.add("line %d, byte %d: %v: %q", im.lines.line, im.lines.start, why, line[:min(len(line), 80)])
 	return nil
 }

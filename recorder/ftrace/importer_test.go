@@ -209,7 +209,7 @@ CPU:1 [LOST 7 EVENTS]
 			if got := story(evs, tt.port); got != tt.want {
 				t.Errorf("port %d:\n got %s\nwant %s", tt.port, got, tt.want)
 			}
-			if n := im.FinalMeta().Notes; im.broken.n > 0 {
+			if n := im.FinalMeta().Notes; im.src.reading().broken.n > 0 {
 				t.Errorf("broken lines: %q", n)
 			}
 			again, err := New(strings.NewReader(capture(tt.text)), "test", side, Options{})
@@ -354,8 +354,9 @@ func TestNotACapture(t *testing.T) {
 func TestBrokenLine(t *testing.T) {
 	text := capture("0 d.h1. 1.000 clear port=1\n0 d.h1. 1.001 clear port=2\n") + "garbage here\n" + capture("0 d.h1. 1.002 clear port=zz\n")
 	_, im := importText(t, text, SideFiles{})
-	if im.broken.n != 2 || !strings.Contains(strings.Join(im.FinalMeta().Notes, "\n"), "line 7") {
-		t.Errorf("got %d broken lines, the first %s, want 2 from line 7 on", im.broken.n, im.broken.first)
+	broken := im.src.reading().broken
+	if broken.n != 2 || !strings.Contains(strings.Join(im.FinalMeta().Notes, "\n"), "line 7") {
+		t.Errorf("got %d broken lines, the first %s, want 2 from line 7 on", broken.n, broken.first)
 	}
 	im, err := New(strings.NewReader(text), "test", SideFiles{}, Options{Strict: true})
 	if err != nil {

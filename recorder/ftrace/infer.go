@@ -201,21 +201,25 @@ func (in *infer) process(pos int64, r *record) {
 // turn makes the record's context that of the events to come.
 func (in *infer) turn(r *record) {
 	in.v = evtchn.VCPU(r.cpu)
-	if in.cpus[r.cpu].inUpcall {
-		in.ctx = evtchn.CtxUpcall
-	} else if r.id != prGap {
-		in.ctx = in.im.tasks.ctx(r)
-	} else {
+	if r.id == prGap {
 		in.ctx = evtchn.CtxNone
+	} else if in.cpus[r.cpu].inUpcall {
+		in.ctx = evtchn.CtxUpcall
+	} else {
+		in.ctx = in.im.tasks.ctx(r)
 	}
 }
 
 func (in *infer) dispatch(pos int64, r *record) {
+	if r.id == prGap {
+		in.gap(r)
+		return
+	}
 	c := &in.cpus[r.cpu]
 	p := evtchn.NoPort
 	if r.have&fPort != 0 {
 		if p = in.port(r.a); p == evtchn.NoPort && r.id != prDevWrite {
-			in.im.broken.add("a record of port %d, which the ABI lacks", r.a)
+			in.im.portless.add("port %d", r.a)
 			return
 		}
 	}
@@ -296,8 +300,6 @@ func (in *infer) dispatch(pos int64, r *record) {
 		if p != evtchn.NoPort && r.b >= 4 {
 			in.put(evtchn.KindOp, evtchn.FlagInput, in.v, in.ctx, p, 0, uint64(evtchn.OpWrite), 0, 0)
 		}
-	case prGap:
-		in.gap(r, c)
 	case prUnknown:
 		in.unnamed(r)
 	}
@@ -315,16 +317,19 @@ func (in *infer) unnamed(r *record) {
 	in.seen(evtchn.KindUnknownEvt, evtchn.NoPort, 0, uint64(in.unknownAt[r.name]-1))
 }
 
-// gap notes that records of the vcpu were lost. What was known of owners and pending bits is in doubt from here on.
-func (in *infer) gap(r *record, c *cpuKnow) {
-	if c.inUpcall {
-		in.leave(c, evtchn.FlagInferred)
+// gap notes that records of the vcpu, or of all, were lost. What was known of owners and pending bits is in doubt from here on.
+func (in *infer) gap(r *record) {
+	for i := range in.cpus {
+		if c := &in.cpus[i]; c.inUpcall && (r.cpu < 0 || i == int(r.cpu)) {
+			in.v, in.ctx = evtchn.VCPU(i), evtchn.CtxUpcall
+			in.leave(c, evtchn.FlagInferred)
+		}
 	}
 	in.epoch++
 	in.im.gaps++
 	in.im.lost += uint64(r.a)
 	in.v, in.ctx = evtchn.VCPU(r.cpu), evtchn.CtxNone
-	in.seen(evtchn.KindGap, evtchn.NoPort, 0, uint64(r.cpu), uint64(r.a))
+	in.seen(evtchn.KindGap, evtchn.NoPort, 0, vnum(in.v), uint64(r.a))
 }
 
 // finish ends the stream.

@@ -158,6 +158,10 @@ func newNames() *names {
 	return &names{m: make(map[string]uint16)}
 }
 
+// fresh gives an empty table that has the same meanings for names.
+func (ns *names) fresh() *names { return newNames() }
+
+// find gives the meaning of a name, and notes its number in the record.
 func (ns *names) find(name []byte, r *record) probeSpec {
 	i, ok := ns.m[string(name)]
 	if !ok {
@@ -425,33 +429,8 @@ func parseFields(line []byte, at int, r *record, need uint16) error {
 		for k > at && line[k-1] != ' ' {
 			k--
 		}
-		var dst *uint32
-		var bit uint16
-		switch string(line[k:eq]) {
-		case "port":
-			dst, bit = &r.a, fPort
-		case "p0":
-			dst, bit = &r.a, fPort
-		case "cpu", "vcpu":
-			dst, bit = &r.b, fCPU
-		case "ret":
-			dst, bit = &r.b, fRet
-		case "bytes":
-			dst, bit = &r.b, fBytes
-		case "irq":
-			dst, bit = &r.c, fIRQ
-		case "a0":
-			dst, bit = &r.c, fA0
-		case "old":
-			dst, bit = &r.d, fOld
-		case "vec":
-			dst, bit = &r.d, fVec
-		case "a1":
-			dst, bit = &r.d, fA1
-		case "cmd":
-			dst, bit = &r.cmd, fCmd
-		}
-		if dst == nil {
+		bit := fieldOf(string(line[k:eq]))
+		if bit == 0 {
 			at = eq + 1
 			if r.have&need == need && (r.id == prIRQEntry || r.id == prIRQExit) {
 				break
@@ -466,8 +445,7 @@ func parseFields(line []byte, at int, r *record, need uint16) error {
 		if !ok {
 			return errNumber
 		}
-		*dst = v
-		r.have |= bit
+		r.set(bit, v)
 		at = eq + 1 + n
 		if r.id == prIRQEntry || r.id == prIRQExit {
 			break // what follows is a name, and may look like anything

@@ -43,7 +43,17 @@ func (w *window) unpush() { w.tail-- }
 func (w *window) link() {
 	pos := w.tail - 1
 	r := w.at(pos)
-	if prev := w.cpu[r.cpu]; prev > 0 && pos-prev < windowSize {
+	if r.cpu < 0 {
+		for cpu := range w.cpu { // a gap of all
+			w.chain(cpu, pos, r)
+		}
+		return
+	}
+	w.chain(int(r.cpu), pos, r)
+}
+
+func (w *window) chain(cpu int, pos int64, r *record) {
+	if prev := w.cpu[cpu]; prev > 0 && pos-prev < windowSize {
 		q := w.at(prev)
 		q.next = pos
 		if r.id == prHCIPI && q.id == prIPI {
@@ -52,7 +62,7 @@ func (w *window) link() {
 			r.have |= q.have & (fCPU | fVec)
 		}
 	}
-	w.cpu[r.cpu] = pos
+	w.cpu[cpu] = pos
 }
 
 // taskTable numbers the tasks.
