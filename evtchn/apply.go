@@ -218,6 +218,10 @@ func (s *State) Apply(ev *Event) {
 		if !vc.Blocked && ev.Res <= 1 {
 			s.callback(vc, ev)
 		}
+	case KindRunState:
+		if ev.Args[2] <= uint64(Offline) {
+			s.V[target].Run = RunState(ev.Args[2])
+		}
 	case KindKick:
 		vc := &s.V[target]
 		if vc.Kicks > 0 {

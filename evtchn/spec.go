@@ -127,6 +127,10 @@ const (
 	KindSnap   // a capture shows a PEND and a MASK word
 	KindIRQSet // a driver attaches its interrupt handler to the port
 
+	// What the hypervisor's own trace says beside a capture.
+	KindRunState // a vcpu's run state changes
+	KindXenCall  // a vcpu makes a hypercall of which only the number is known
+
 	kindEnd
 )
 
@@ -214,6 +218,8 @@ var specs = [kindEnd]Spec{
 	KindOpDone:      {Name: "op.done", Args: []Arg{{"op", ArgOp}, {"errno", ArgInt}, {"value", ArgUint}}, Doc: "the task's operation is done"},
 	KindIRQ:         {Name: "irq", Args: []Arg{{"irq", ArgUint}}, Doc: "an interrupt handler was seen to run"},
 	KindIRQSet:      {Name: "irq.set", Doc: "a driver of the kernel attaches its interrupt handler to the port"},
+	KindRunState:    {Name: "sched.state", Args: []Arg{argTarget, {"from", ArgRun}, {"to", ArgRun}}, Res: Arg{"pcpu", ArgUint}, target: true, Doc: "Xen notes on a physical CPU that the vcpu's run state changes (RUNSTATE_* of xen/include/public/vcpu.h); to unknown: the notes that follow were lost"},
+	KindXenCall:     {Name: "xen.call", Args: []Arg{{"number", ArgUint}}, Doc: "the vcpu makes the hypercall of that number (__HYPERVISOR_* of xen/include/public/xen.h: 32 is evtchn_op); neither its command nor its port is known"},
 	KindSnap:        {Name: "snap", Args: []Arg{argWord, {"pend", ArgBits}, {"mask", ArgBits}}, Doc: "a PEND and a MASK word as they were seen"},
 }
 

@@ -39,6 +39,9 @@ func AppendWhat(b []byte, ev *evtchn.Event, meta *evtchn.Meta) []byte {
 	return d.b
 }
 
+// hypercallEvtchnOp is __HYPERVISOR_event_channel_op.
+const hypercallEvtchnOp = 32
+
 // describer appends to b; outside, hypervisor, memory and guest report whether the kind is one of theirs.
 type describer struct {
 	b    []byte
@@ -81,6 +84,13 @@ func (d *describer) outside() bool {
 		d.vcpu(a[0]).str(" off its CPU for ").uint(a[1]).str(" ns")
 	case evtchn.KindRun:
 		d.vcpu(a[0]).str(" on a CPU").callback(a[0])
+	case evtchn.KindRunState:
+		d.vcpu(a[0]).str(" ").value(evtchn.ArgRun, a[1]).str(" -> ").value(evtchn.ArgRun, a[2]).str(", CPU ").uint(ev.Res)
+	case evtchn.KindXenCall:
+		d.str("hypercall ").uint(a[0])
+		if a[0] == hypercallEvtchnOp {
+			d.str(" (evtchn_op), its command is not known")
+		}
 	case evtchn.KindKick:
 		d.vcpu(a[0]).str(" kicked").callback(a[0])
 	case evtchn.KindIOReq:

@@ -34,6 +34,8 @@ func TestWhat(t *testing.T) {
 		{"115 0 v0 xen blocked.tac target=v0 = 1", "xen", "-", "blocked[0] 1 -> 0: wake"},
 		{"116 0 - - task.move target=v5 task=2", "-", "-", "qemu to v5"},
 		{"117 0 - - record name=0", "-", "-", "sched_wake"},
+		{"117 0 - - sched.state target=v1 from=running to=runnable = 3", "-", "-", "v1 running -> runnable, CPU 3"},
+		{"117 0 v1 xen xen.call number=32", "xen", "-", "hypercall 32 (evtchn_op), its command is not known"},
 		{"118 0 v1 - snap word=w0 pend=0x2 mask=0x0", "-", "w0", "PEND {1}, MASK {}"},
 	} {
 		ev, err := ParseEvent([]byte(c.line))
