@@ -30,7 +30,8 @@ func newImport(a *app) *cobra.Command {
 		GroupID: groupMake,
 		Short:   "turn a capture or a trace in text form into a trace file",
 		Long: `Import reads a capture of Linux' ftrace (tracefs' trace and trace_pipe, or what trace-cmd report prints), or a trace in text form,
-and writes a trace file. What it reads is known by its content; it may be compressed by gzip or zstd.
+and writes a trace file. What it reads is known by its content; it may be compressed by gzip or zstd, and a capture may come with
+its side files in a tar archive, as evtrace probes' script makes it.
 
 A capture is best taken together with some small files that say which port is what (lsevtchn, /proc/interrupts, trace_clock, xl
 dmesg): they are looked for beside the capture, or in the directory that --context names.
@@ -92,7 +93,7 @@ func importName(in string) string {
 		return "stdin.evt"
 	}
 	base := filepath.Base(in)
-	for _, ext := range []string{".zst", ".gz", ".txt", ".text", ".trace"} {
+	for _, ext := range []string{".zst", ".gz", ".tgz", ".tar", ".txt", ".text", ".trace"} {
 		base = strings.TrimSuffix(base, ext)
 	}
 	return base + ".evt"
@@ -161,6 +162,10 @@ func (a *app) importCapture(ctx context.Context, t *trace, out string, force boo
 	origin := func(m evtchn.Meta) evtchn.Meta {
 		if t.path != t.name {
 			m.Origin = t.name
+		}
+		if t.cut != nil {
+			m.Complete = false
+			m.Notes = append(m.Notes[:len(m.Notes):len(m.Notes)], fmt.Sprintf("salvaged: %v", t.cut))
 		}
 		return m
 	}

@@ -69,6 +69,7 @@ type trace struct {
 	meta   evtchn.Meta
 	file   *store.File // nil for text
 	judged bool        // an import puts findings into the file
+	cut    error       // what is wrong with the archive that it was salvaged from, nil if nothing
 	open   []io.Closer
 	temp   []string // directories to remove
 }
@@ -165,6 +166,8 @@ func (t *trace) sniff() error {
 		return fmt.Errorf("%s: the compressed file is cut off or damaged: %w", t.name, err)
 	}
 	switch {
+	case isArchive(head):
+		return t.sniffArchive(f)
 	case t.form != "":
 	case text.Sniff(bytes.TrimPrefix(head, bom)):
 		t.form = formText
@@ -187,6 +190,22 @@ func (t *trace) sniff() error {
 		t.form = formStore // which says best what else it may be
 	}
 	return nil
+}
+
+// sniffArchive unpacks a tar archive and finds out what form the trace in it has.
+func (t *trace) sniffArchive(f *os.File) error {
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	r, _, err := decompress(f)
+	if err != nil {
+		return fmt.Errorf("%s: %w", t.name, err)
+	}
+	defer r.Close()
+	if err := t.unpack(r); err != nil {
+		return err
+	}
+	return t.sniff() // no trace is an archive, so it comes here once
 }
 
 // isDatabase reports whether a file begins like a bbolt database: the magic number of its first meta page.

@@ -58,9 +58,10 @@ func newTraces() *cobra.Command {
   text               the text form, as export writes it; comments (# ...) and blank lines may be added
   ftrace             a capture of Linux: tracefs' trace or trace_pipe, or what trace-cmd report prints. It is imported into a
                      temporary file each time: "evtrace import" does that once and for all
+  tar                a tar archive of such a capture and its side files, as the script of "evtrace probes" makes it
   -                  any of them on stdin
 
-Text and captures may be compressed by zstd or gzip. Reading never changes a file. What is cut or damaged is refused;
+Text, captures and archives may be compressed by zstd or gzip. Reading never changes a file. What is cut or damaged is refused;
 "evtrace import --salvage" keeps the beginning that can be read.`,
 	}
 }
