@@ -33,6 +33,18 @@ type Meta struct {
 
 	Unprobed  []string `json:"unprobed,omitempty"`  // records that a verdict needs and that the capture was not set up to hold
 	Unordered uint64   `json:"unordered,omitempty"` // records that stand far out of the order of their times
+
+	// What an importer read.
+	Lines    uint64 `json:"lines,omitempty"`     // of text
+	Records  uint64 `json:"records,omitempty"`   // events of the kernel, those included that have no meaning here
+	Broken   uint64 `json:"broken,omitempty"`    // what should be a record and cannot be read
+	BrokenAt string `json:"broken_at,omitempty"` // the first of them: where it is, and what is wrong with it
+	Ties     uint64 `json:"ties,omitempty"`      // records with the time of the one before them, which is another vcpu's
+	Backward uint64 `json:"backward,omitempty"`  // records with a time before that of the one before them
+
+	// Records that are not there, by name: what kprobe_profile counts as missed while the kernel ran, and what the capture itself proves.
+	Missed  map[string]uint64 `json:"missed,omitempty"`
+	Deduced map[string]uint64 `json:"deduced,omitempty"`
 }
 
 // Sources of a trace.

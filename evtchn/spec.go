@@ -25,6 +25,7 @@ const (
 	ArgStatus         // a PortStatus
 	ArgRun            // a RunState
 	ArgIOReq          // an IOReqState
+	ArgKind           // a Kind
 )
 
 // Arg names one argument of a kind.
@@ -131,6 +132,9 @@ const (
 	KindRunState // a vcpu's run state changes
 	KindXenCall  // a vcpu makes a hypercall of which only the number is known
 
+	// Of captures.
+	KindTie // the order of two steps is not known, and it matters
+
 	kindEnd
 )
 
@@ -221,7 +225,17 @@ var specs = [kindEnd]Spec{
 	KindRunState:    {Name: "sched.state", Args: []Arg{argTarget, {"from", ArgRun}, {"to", ArgRun}}, Res: Arg{"pcpu", ArgUint}, target: true, Doc: "Xen notes on a physical CPU that the vcpu's run state changes (RUNSTATE_* of xen/include/public/vcpu.h); to unknown: the notes that follow were lost"},
 	KindXenCall:     {Name: "xen.call", Args: []Arg{{"number", ArgUint}}, Doc: "the vcpu makes the hypercall of that number (__HYPERVISOR_* of xen/include/public/xen.h: 32 is evtchn_op); neither its command nor its port is known"},
 	KindSnap:        {Name: "snap", Args: []Arg{argWord, {"pend", ArgBits}, {"mask", ArgBits}}, Doc: "a PEND and a MASK word as they were seen"},
+	KindTie: {Name: "tie", Args: []Arg{argTarget, {"step", ArgKind}, {"event", ArgUint}}, Res: Arg{"pending", ArgBit}, target: true,
+		Doc: "what the vcpu has just done to the port ties with a step of the target vcpu: the capture does not tell which came first. event: that step's Seq if it was taken to come before, 0 if after; pending: what would have been found had they come the other way round"},
 }
+
+var kindNames = func() []string {
+	names := make([]string, kindEnd)
+	for k := range specs {
+		names[k] = specs[k].Name
+	}
+	return names
+}()
 
 var kindByName = func() map[string]Kind {
 	m := make(map[string]Kind, kindEnd)
@@ -321,6 +335,8 @@ func (t ArgType) Names() []string {
 		return runStateNames[:]
 	case ArgIOReq:
 		return ioreqNames[:]
+	case ArgKind:
+		return kindNames
 	}
 	return nil
 }

@@ -101,6 +101,13 @@ func (d *describer) outside() bool {
 		} else {
 			d.vcpu(a[0]).str(": ").uint(a[1]).str(" records lost")
 		}
+	case evtchn.KindTie:
+		d.str("this or ").vcpu(a[0]).str("'s ").value(evtchn.ArgKind, a[1])
+		if a[2] != 0 {
+			d.str(" #").uint(a[2])
+		}
+		d.str(" came first: not known; the other way round the port would have been ")
+		d.str([...]string{"clear", "pending", "either"}[ev.Bit()])
 	case evtchn.KindStart:
 		d.vcpu(a[0]).str(" comes up")
 	case evtchn.KindEnd:

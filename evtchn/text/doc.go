@@ -47,9 +47,9 @@
 //
 // After the first line there is a line for every field of [evtchn.Meta] that is not empty, "key: value", in this order: tool, source,
 // origin, abi, vcpus, word_bits, clock, unit, ns_per_tick, complete, policy, seed, duration, events, gaps, lost, unordered, task,
-// unknown, unprobed, note, count, scenario. The keys are those of the JSON form, in the singular for lists, which have one line for each
-// item: task and unknown with the item's index, from 0; count with the number before the name, in the order of the names. A
-// blank line ends the header.
+// unknown, unprobed, note, count, lines, records, broken, broken_at, ties, backward, missed, deduced, scenario. The keys are those of
+// the JSON form, in the singular for lists, which have one line for each item: task and unknown with the item's index, from 0;
+// count, missed and deduced with the number before the name, in the order of the names. A blank line ends the header.
 //
 // Text stands as it is, or quoted as Go does in ASCII: if it is empty, starts with a space or a quotation mark, ends in a space, or
 // has anything but printable ASCII. An empty list is the same as none.
@@ -81,6 +81,7 @@
 //	vcpu                    v3, - for none (0xffff)
 //	event word, port        w1 p65
 //	enumerations            by name: interdomain, bind_vcpu, resp_ready
+//	kind of event           by name: pend.tas
 //
 // A value that has no spelling in its type is # and the number: the bit 7 is #7. (A vcpu of -1 in 64 bits is v-1.)
 //

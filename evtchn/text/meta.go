@@ -76,28 +76,15 @@ var fields = [...]field{
 	numberedField("unknown", func(m *evtchn.Meta) *[]string { return &m.Unknown }),
 	stringsField("unprobed", func(m *evtchn.Meta) *[]string { return &m.Unprobed }),
 	stringsField("note", func(m *evtchn.Meta) *[]string { return &m.Notes }),
-	{key: "count", list: true,
-		append: func(b []byte, m *evtchn.Meta) []byte {
-			for _, name := range slices.Sorted(maps.Keys(m.Counts)) {
-				b = strconv.AppendUint(append(b, "count: "...), m.Counts[name], 10)
-				b = append(appendString(append(b, ' '), name), '\n')
-			}
-			return b
-		},
-		set: func(m *evtchn.Meta, v string) error {
-			n, name, err := parseNumbered(v)
-			if err != nil {
-				return err
-			}
-			if _, dup := m.Counts[name]; dup {
-				return fmt.Errorf("%.40q is counted twice", name)
-			}
-			if m.Counts == nil {
-				m.Counts = make(map[string]uint64)
-			}
-			m.Counts[name] = n
-			return nil
-		}},
+	countsField("count", func(m *evtchn.Meta) *map[string]uint64 { return &m.Counts }),
+	uintField("lines", func(m *evtchn.Meta) *uint64 { return &m.Lines }),
+	uintField("records", func(m *evtchn.Meta) *uint64 { return &m.Records }),
+	uintField("broken", func(m *evtchn.Meta) *uint64 { return &m.Broken }),
+	stringField("broken_at", func(m *evtchn.Meta) *string { return &m.BrokenAt }),
+	uintField("ties", func(m *evtchn.Meta) *uint64 { return &m.Ties }),
+	uintField("backward", func(m *evtchn.Meta) *uint64 { return &m.Backward }),
+	countsField("missed", func(m *evtchn.Meta) *map[string]uint64 { return &m.Missed }),
+	countsField("deduced", func(m *evtchn.Meta) *map[string]uint64 { return &m.Deduced }),
 	{key: "scenario",
 		append: appendScenario,
 		set: func(_ *evtchn.Meta, v string) error {
@@ -197,6 +184,32 @@ func numberedField(key string, p func(*evtchn.Meta) *[]string) field {
 				return fmt.Errorf("number %d: want %d: they count up from 0", n, len(*p(m)))
 			}
 			*p(m) = append(*p(m), name)
+			return nil
+		}}
+}
+
+// countsField is a number for each of some names, in the order of the names.
+func countsField(key string, p func(*evtchn.Meta) *map[string]uint64) field {
+	return field{key: key, list: true,
+		append: func(b []byte, m *evtchn.Meta) []byte {
+			for _, name := range slices.Sorted(maps.Keys(*p(m))) {
+				b = strconv.AppendUint(append(append(b, key...), ": "...), (*p(m))[name], 10)
+				b = append(appendString(append(b, ' '), name), '\n')
+			}
+			return b
+		},
+		set: func(m *evtchn.Meta, v string) error {
+			n, name, err := parseNumbered(v)
+			if err != nil {
+				return err
+			}
+			if _, dup := (*p(m))[name]; dup {
+				return fmt.Errorf("%.40q is counted twice", name)
+			}
+			if *p(m) == nil {
+				*p(m) = make(map[string]uint64)
+			}
+			(*p(m))[name] = n
 			return nil
 		}}
 }
