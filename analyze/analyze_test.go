@@ -172,6 +172,7 @@ func TestReport(t *testing.T) {
 			"2 more sends were swallowed because PEND was already set.",
 			"It was never noticed: the trace ends at 3.000 ms.",
 		},
+		Strength: StrengthSeen, Deduced: []evtchn.Seq{}, Proof: []string{}, Settle: []string{},
 	}
 	if d := cmp.Diff(want, *one(t, r), cmp.AllowUnexported(Finding{}), cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == ".order" }, cmp.Ignore())); d != "" {
 		t.Errorf("finding: -want +got\n%s", d)

@@ -59,6 +59,8 @@ type Analyzer struct {
 	totals      Totals
 	latency     histogram
 	tally       tally
+	model       model
+	slowest     evtchn.Time // delivery of an event that was signalled as it should be
 	findings    []Finding
 	endRecorded bool
 	gapInside   bool   // records were lost after the first that was kept
@@ -142,6 +144,9 @@ func (a *Analyzer) Add(ev *evtchn.Event) error {
 		a.v[ev.VCPU].task = ev.Ctx
 	}
 	a.aboutPorts = a.aboutPorts || ev.Port != evtchn.NoPort && !hearsay(ev)
+	if s.Observed {
+		a.noteUrge(ev)
+	}
 	a.note(ev, target)
 	switch ev.Kind {
 	case evtchn.KindIOReq, evtchn.KindSend, evtchn.KindPortBind:
@@ -216,6 +221,9 @@ func (a *Analyzer) note(ev *evtchn.Event, target evtchn.VCPU) {
 		case evtchn.HCBlock, evtchn.HCPoll:
 		case evtchn.HCUnmask:
 			a.costs.UnmaskHypercalls++
+			if p != evtchn.NoPort && !ev.Inferred() {
+				a.port(p).viaXen = true
+			}
 			fallthrough
 		default:
 			a.costs.Hypercalls++
@@ -250,6 +258,9 @@ func (a *Analyzer) note(ev *evtchn.Event, target evtchn.VCPU) {
 		}
 		if vt != nil {
 			a.stopRunning(vt, ev.VCPU)
+			if a.state.Observed {
+				a.noteProof(ev)
+			}
 		}
 	case evtchn.KindGap:
 		a.gaps++
@@ -421,6 +432,7 @@ func (a *Analyzer) notePending(ev *evtchn.Event, target evtchn.VCPU, vt *vcpuTra
 		switch {
 		case t.draft != nil:
 			t.draft.swallowed++
+			t.draft.proof.swallow = a.step(ev, target)
 			a.totals.SwallowedSends++
 		case t.drop != nil:
 			t.drop.swallowed++

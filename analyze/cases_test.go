@@ -215,43 +215,43 @@ func TestCases(t *testing.T) {
 			name:     "a capture without gaps: the same as the report",
 			observed: true,
 			trace:    observedLoss + observedNoise,
-			verdict:  VerdictLost, kind: KindLost, cause: CauseMaskedElsewhere, seq: 108, vcpu: 1,
+			verdict:  VerdictLost, kind: KindLost, cause: CauseMaskedElsewhere, seq: 109, vcpu: 1,
 			why: "vcpu 1 (task qemu-dm) unmasked it at 0.002 ms (#103): it found it pending (#104, inferred) and set its own selector, SEL[1] bit 1 (#105, inferred); the port belongs to vcpu 0.",
 		},
 		{
 			name:     "records of the unmasking vcpu are missing",
 			observed: true,
-			trace:    observedLoss + "109 2060 - - gap target=v1 lost=12\n" + observedNoise,
-			verdict:  VerdictUnknown, kind: KindUnknown, cause: CauseMaskedElsewhere, seq: 108, vcpu: 1,
-			why: "Undecided: 12 records of vcpu 1 were lost before (#109), and could have shown that somebody was told.",
+			trace:    observedLoss + "112 2060 - - gap target=v1 lost=12\n" + observedNoise,
+			verdict:  VerdictUnknown, kind: KindUnknown, cause: CauseMaskedElsewhere, seq: 109, vcpu: 1,
+			why: "Undecided: 12 records of vcpu 1 were lost before (#112), and could have shown that somebody was told.",
 		},
 		{
 			name:     "records of a vcpu that has nothing to do with it are missing",
 			observed: true,
-			trace:    observedLoss + "109 2060 - - gap target=v3 lost=12\n" + observedNoise,
-			verdict:  VerdictLost, kind: KindLost, cause: CauseMaskedElsewhere, seq: 108, vcpu: 1,
+			trace:    observedLoss + "112 2060 - - gap target=v3 lost=12\n" + observedNoise,
+			verdict:  VerdictLost, kind: KindLost, cause: CauseMaskedElsewhere, seq: 109, vcpu: 1,
 			why: "It was never noticed: the trace ends at 10.000 ms.",
 		},
 		{
 			name:     "nobody knows whose port it is",
 			observed: true,
 			trace:    strings.Replace(observedLoss, "owner.write p65", "owner.write p66", 1) + observedNoise,
-			verdict:  VerdictUnknown, kind: KindUnknown, cause: CauseMaskedElsewhere, seq: 108, vcpu: 1,
+			verdict:  VerdictUnknown, kind: KindUnknown, cause: CauseMaskedElsewhere, seq: 109, vcpu: 1,
 			why: "Undecided: the trace does not say to which vcpu the port is bound.",
 		},
 		{
 			name:     "nobody knows what the vcpu saw",
 			observed: true,
 			trace:    strings.Replace(observedLoss, "unknown=0x0 = 0x0", "unknown=0x2 = 0x0", 1) + observedNoise,
-			verdict:  VerdictUnknown, kind: KindUnknown, cause: CauseUnknown, seq: 108, vcpu: 1,
-			why: "vcpu 1's upcall read word 1 at 0.002 ms (#108, inferred); the trace does not tell whether it saw port 65 there.",
+			verdict:  VerdictUnknown, kind: KindUnknown, cause: CauseUnknown, seq: 109, vcpu: 1,
+			why: "vcpu 1's upcall read word 1 at 0.002 ms (#109, inferred); the trace does not tell whether it saw port 65 there.",
 		},
 		{
 			name:     "the capture ends while the event is younger than normal ones get",
 			observed: true,
 			trace:    slowDelivery + later(t, observedLoss, 200_000),
-			verdict:  VerdictUnknown, kind: KindUnknown, cause: CauseMaskedElsewhere, seq: 108, vcpu: 1,
-			why: "Undecided: the trace ends 20 ns after it was exposed, and a normal delivery took up to 100 us.",
+			verdict:  VerdictUnknown, kind: KindUnknown, cause: CauseMaskedElsewhere, seq: 109, vcpu: 1,
+			why: "Undecided: the trace ends 25 ns after it was exposed, and a normal delivery took up to 100 us.",
 		},
 	}
 	for _, tt := range tests {
@@ -308,12 +308,18 @@ const observedLoss = `
 103 2020 v1 task:1 mask.clear p65 = 1
 104 2030 v1 task:1 pend.read p65 = 1 inferred
 105 2035 v1 task:1 sel.tas p65 target=v1 word=w1 = 0 inferred
-106 2036 v1 task:1 up.write p65 target=v1 value=1 = 1 inferred
-107 2038 v1 upcall sel.xchg unknown=0x0 = 0x2 inferred
-108 2040 v1 upcall word.read word=w1 foreign=0x0 unknown=0x0 = 0x0 inferred
+106 2036 v1 task:1 up.write p65 target=v1 value=1 = ? inferred
+107 2037 v1 upcall upcall
+108 2038 v1 upcall sel.xchg unknown=0x0 = 0x2 inferred
+109 2040 v1 upcall word.read word=w1 foreign=0x0 unknown=0x0 = 0x0 inferred
+110 2045 v1 upcall upcall.exit handled=0 = 0
 `
 
+// observedNoise is an upcall of vcpu 0 that does not handle the port, and the end.
 const observedNoise = `
+800 3000 v0 upcall upcall
+801 3010 v0 upcall sel.xchg unknown=0x0 = 0x0 inferred
+802 3020 v0 upcall upcall.exit handled=0 = 0
 900 10000000 - - end
 `
 

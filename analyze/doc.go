@@ -20,6 +20,13 @@
 // lost, however long it is pending: a per-vcpu spinlock IPI stays masked by design. A port that somebody is about to be told
 // of when the trace ends is in flight, and not a finding.
 //
+// # Evidence
+//
+// A capture shows neither SEL nor UP, so that a signalling was in vain is always deduced. Finding.Strength says how well: seen, inferred
+// or weak; Finding.Deduced which events are not in the capture; Finding.Proof which records bear them out. Where another reading is
+// possible, that a record is missing, a finding is unknown, unless another of the same trace leaves none; and nothing is lost without
+// records that can mean nothing else. Finding.Settle names the probe, the side file or the clock that would decide it.
+//
 // # Verdict
 //
 // The worst finding decides, in the order lost, violated (duplicate, concurrent, wrong-vcpu), late, unknown, clean. A trace is

@@ -68,6 +68,9 @@ type ending struct {
 	tickDue  bool // the owner's next tick will find it
 	unsure   bool
 	noOwner  bool
+	bare     bool // it does not stand by itself
+	doubtful Kind // then: what it is if others bear it out
+	tied     step // then: an unmask of which it is not known whether it came after the send
 }
 
 // emit turns a draft into a finding, or into unknown where missing evidence could change it.
@@ -80,6 +83,7 @@ func (a *Analyzer) emit(t *portTrack, d *draft, e *ending) {
 			e.kind, e.noOwner = KindUnknown, true
 		}
 	}
+	a.doubt(t, d, e)
 	if !a.count(e.kind, d.cause, d.port) {
 		return
 	}
@@ -108,10 +112,14 @@ func (a *Analyzer) emit(t *portTrack, d *draft, e *ending) {
 	}
 	w := writer{a: a, t: t, d: d, e: e}
 	w.tell()
-	f.Why, f.Evidence = w.why, w.evidence
+	f.Why, f.Evidence, f.Deduced = w.why, w.evidence, w.deduced
 	if f.Evidence == nil {
 		f.Evidence = []evtchn.Seq{}
 	}
+	if f.Deduced == nil {
+		f.Deduced = []evtchn.Seq{}
+	}
+	f.Strength, f.Proof, f.Settle, f.doubtful = a.strength(d), w.tellProof(), w.tellSettle(), e.doubtful
 	f.order = d.unnoticed.seq
 	if f.order == 0 {
 		f.order = e.noticed.seq

@@ -110,8 +110,13 @@ type Finding struct {
 	Exposures      []int64      `json:"exposures"`       // every moment at which the port was exposed, or unmasked again, in the finding's stretch
 	Evidence       []evtchn.Seq `json:"evidence"`        // in causal order
 	Why            []string     `json:"why"`
+	Strength       Strength     `json:"strength"`
+	Deduced        []evtchn.Seq `json:"deduced"` // of the evidence, what is not in the capture, and an importer deduced
+	Proof          []string     `json:"proof"`   // what bears the deduced links out, in sentences; nothing for a complete trace
+	Settle         []string     `json:"settle"`  // what would decide it, if it is undecided
 
-	order evtchn.Seq
+	order    evtchn.Seq
+	doubtful Kind // what it is if others bear it out: see corroborate
 }
 
 // Verdict is the answer about a whole trace.

@@ -30,15 +30,17 @@ type portKind struct {
 type tally struct {
 	groups map[groupKey]uint64
 	held   map[portKind]bool
-	kept   [len(kinds)]int
-	extra  [len(kinds)]int // of those, beyond Options.MaxFindings
+
+	doubtful map[groupKey]uint64 // of the undecided ones, by what they are if others bear them out
+	kept     [len(kinds)]int
+	extra    [len(kinds)]int // of those, beyond Options.MaxFindings
 }
 
 // maxExtra is how many ports, for each kind, can have their first finding in the report although it is full.
 const maxExtra = 256
 
 func newTally() tally {
-	return tally{groups: make(map[groupKey]uint64), held: make(map[portKind]bool)}
+	return tally{groups: make(map[groupKey]uint64), held: make(map[portKind]bool), doubtful: make(map[groupKey]uint64)}
 }
 
 // count counts a finding and reports whether the report is to hold it.

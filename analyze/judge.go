@@ -149,6 +149,9 @@ func (a *Analyzer) deliver(t *portTrack, pk *pick) {
 	}
 	if exposed && !t.delivered {
 		a.latency.add(pk.at - exposedAt)
+		if t.draft == nil && !pk.lucky {
+			a.slowest = max(a.slowest, pk.at-exposedAt)
+		}
 	}
 	switch {
 	case t.draft != nil:

@@ -147,6 +147,7 @@ func (h *histogram) quantile(q float64) int64 { return min(h.h.ValueAtQuantile(q
 
 // report puts together what Finish found.
 func (a *Analyzer) report() *Report {
+	a.corroborate()
 	if a.disordered() {
 		a.distrust()
 	}

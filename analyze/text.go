@@ -170,7 +170,33 @@ func (p *page) finding(f *Finding) {
 	for i, s := range f.Why {
 		p.wrap(fmt.Sprintf("  %d. ", i+1), s)
 	}
+	p.support(f)
 	p.line("")
+}
+
+// support writes what the finding rests on, and what would decide it.
+func (p *page) support(f *Finding) {
+	if f.Strength != StrengthSeen || len(f.Deduced) > 0 {
+		s := string(f.Strength) + ": " + f.Strength.text()
+		if n := len(f.Deduced); n > 0 {
+			s += fmt.Sprintf(" Of the %s above, %s recorded and %s deduced.", count(uint64(len(f.Evidence)), "event"),
+				wasWere(uint64(len(f.Evidence)-n)), wasWere(uint64(n)))
+		}
+		p.wrap("  evidence   ", s)
+	}
+	for _, s := range f.Proof {
+		p.wrap("  - ", s)
+	}
+	for _, s := range f.Settle {
+		p.wrap("  to decide  ", s)
+	}
+}
+
+func wasWere(n uint64) string {
+	if n == 1 {
+		return "1 was"
+	}
+	return group(n) + " were"
 }
 
 // figures writes what the trace is, how long deliveries took, and what they cost.

@@ -38,6 +38,9 @@ type vcpuTrack struct {
 	running evtchn.Port    // whose handler it runs
 	sel     []selTrack     // by word, grown on demand
 	picked  pick           // a delivery to be judged with the next event (Analyzer.deferring)
+	urge    urge
+	entry   step       // of the upcall under way, if it was recorded
+	forced  evtchn.Seq // since when that upcall was due for the vcpu's own unmasks in vain alone; 0: it was not
 }
 
 // selTrack says who set a SEL bit: the last time, and the time before, for the bit that an upcall under way has taken.
@@ -92,6 +95,7 @@ type portTrack struct {
 	closing bool // its user has let go of it
 	armed   bool // PEND has been set since the last delivery
 	drop    *draft
+	viaXen  bool // the capture shows an unmask of it by EVTCHNOP_unmask
 
 	// The episode.
 	set       step    // who set PEND; not ok: since before the trace
@@ -173,6 +177,7 @@ type draft struct {
 	swallowed uint64
 	closing   bool
 	looked    bool // a vcpu has looked away, or nothing makes one look
+	proof     proof
 }
 
 // link is one signalling in vain.

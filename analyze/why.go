@@ -16,6 +16,7 @@ type writer struct {
 	e        *ending
 	why      []string
 	evidence []evtchn.Seq
+	deduced  []evtchn.Seq // of those, what is inferred
 }
 
 func (w *writer) say(format string, args ...any) { w.why = append(w.why, fmt.Sprintf(format, args...)) }
@@ -27,6 +28,9 @@ func (w *writer) ref(st *step) string {
 	}
 	if !slices.Contains(w.evidence, st.seq) {
 		w.evidence = append(w.evidence, st.seq)
+		if st.inferred() {
+			w.deduced = append(w.deduced, st.seq)
+		}
 	}
 	if st.inferred() {
 		return fmt.Sprintf("(#%d, inferred)", st.seq)
@@ -352,6 +356,10 @@ func (w *writer) tellMissing() {
 		w.say("Undecided: %s %s were lost before %s, and could have shown that somebody was told.", lost, whose, w.ref(&e.gap))
 	case e.noOwner:
 		w.say("Undecided: the trace does not say to which vcpu the port is bound.")
+	case e.tied.ok():
+		w.tellTie()
+	case e.bare:
+		w.tellBare()
 	case e.young:
 		w.say("Undecided: the trace ends %s after it was exposed, and a normal delivery took up to %s.",
 			c.span(w.a.now-w.d.exposedAt), c.span(evtchn.Time(w.a.latency.max)))

@@ -18,6 +18,7 @@ type whyPane struct {
 	styles  *Styles
 	glyphs  *glyphs
 	finding *analyze.Finding
+	story   []string // of the finding
 	links   []link
 	rows    []int // the sentence of each line on the screen, -1: none
 }
@@ -37,11 +38,12 @@ func (p *whyPane) SetFinding(f *analyze.Finding) {
 	if p.finding == f {
 		return
 	}
-	p.finding, p.links = f, nil
+	p.finding, p.story, p.links = f, nil, nil
 	if f == nil {
 		return
 	}
-	for i, s := range f.Why {
+	p.story = f.Story()
+	for i, s := range p.story {
 		for _, m := range seqPattern.FindAllStringSubmatch(s, -1) {
 			if n, err := strconv.ParseUint(m[1], 10, 64); err == nil && n > 0 {
 				p.links = append(p.links, link{evtchn.Seq(n), i})
@@ -126,7 +128,7 @@ func (p *whyPane) View(s *step, title, aside string, notes []string, focused boo
 	var story []string
 	var of []int
 	from, to := 0, 0 // lines of the current sentence
-	for i, why := range p.finding.Why {
+	for i, why := range p.story {
 		mark := "  "
 		if i == cur {
 			mark, from = p.glyphs.cursor+" ", len(story)
