@@ -195,7 +195,7 @@ func isTraceHead(head []byte) bool {
 	plain := make([]byte, 64<<10)
 	n, _ := io.ReadFull(r, plain) // what there is; the whole file is read later
 	plain = plain[:n]
-	return text.Sniff(bytes.TrimPrefix(plain, bom)) || ftrace.Sniff(plain) || isDatabase(plain) || isTraceDat(plain)
+	return text.Sniff(bytes.TrimPrefix(plain, bom)) || ftrace.Sniff(plain) || isDatabase(plain)
 }
 
 // traceNames are the names under which a trace is looked for if there are several, best first.

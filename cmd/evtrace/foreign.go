@@ -16,8 +16,6 @@ var bom = []byte("\xef\xbb\xbf")
 func foreign(name string, head []byte) error {
 	hint := `"evtrace help traces" lists what is read`
 	switch {
-	case isTraceDat(head):
-		hint = fmt.Sprintf("it is the binary file of trace-cmd; have it printed: trace-cmd report -t %s > trace.txt", name)
 	case isXentrace(head):
 		hint = "it is a binary trace of xentrace, which names no ports; a capture by ftrace does: \"evtrace help traces\""
 	case bytes.HasPrefix(head, []byte("\xff\xfe")), bytes.HasPrefix(head, []byte("\xfe\xff")):
@@ -36,9 +34,6 @@ func foreign(name string, head []byte) error {
 
 // errForeign is what foreign says.
 var errForeign = error(&renamed{"neither a trace file, a trace in text form nor a capture of ftrace", store.ErrNotTrace})
-
-// isTraceDat reports whether a file begins as trace-cmd's do.
-func isTraceDat(head []byte) bool { return bytes.HasPrefix(head, []byte("\x17\x08\x44tracing")) }
 
 // isXentrace reports whether a file begins as xentrace's do: with a record TRC_TRACE_CPU_CHANGE (0x1f003 in the lower 28 bits,
 // in the byte order of x86; xen/include/public/trace.h) of one or two words.

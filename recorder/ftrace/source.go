@@ -2,10 +2,12 @@ package ftrace
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
 	"github.com/evtrace/evtrace/evtchn"
+	"github.com/evtrace/evtrace/recorder/ftrace/tracedat"
 )
 
 // source gives the records of a capture one by one, in the order in which the importer is to take them. The importer asks for the next
@@ -44,17 +46,63 @@ func openFile(path string, ns *names, opt *Options) (source, error) {
 		f.Close()
 		return nil, fmt.Errorf("%s: is a directory, want a capture", path)
 	}
-	src, err := newTextSource(f, filepath.Base(path), ns, opt)
+	src, closer, err := sourceOf(f, filepath.Base(path), ns, opt)
 	if err != nil {
 		f.Close()
 		return nil, err
 	}
-	unpack := src.closer
-	src.closer = func() {
-		unpack()
+	return &fileSource{src, func() {
+		closer()
 		f.Close()
+	}}, nil
+}
+
+// sourceOf gives the source for what a file holds. The function releases what it needed besides.
+func sourceOf(f *os.File, name string, ns *names, opt *Options) (source, func(), error) {
+	none := func() {}
+	binary, packed, err := isDat(f)
+	switch {
+	case err != nil:
+		return nil, nil, fmt.Errorf("%s: %w", name, err)
+	case !binary:
+		src, err := newTextSource(f, name, ns, opt)
+		return src, none, err
+	case packed:
+		return newPackedDat(f, name, ns, opt)
 	}
-	return src, nil
+	info, err := f.Stat()
+	if err != nil {
+		return nil, nil, err
+	}
+	src, err := newDatSource(f, info.Size(), name, ns, opt)
+	return src, none, err
+}
+
+// isDat reports whether a file is one of trace-cmd's, maybe packed. The file is at its beginning afterwards.
+func isDat(f *os.File) (binary, packed bool, err error) {
+	r, stop, err := decompressor(f)
+	if err != nil {
+		return false, false, err
+	}
+	defer stop()
+	head := make([]byte, 16)
+	n, _ := io.ReadFull(r, head) // who reads it all meets the error again
+	binary = tracedat.Is(head[:n])
+	raw := make([]byte, 16)
+	n, _ = f.ReadAt(raw, 0)
+	_, err = f.Seek(0, io.SeekStart)
+	return binary, binary && !tracedat.Is(raw[:n]), err
+}
+
+// fileSource closes what a source reads from.
+type fileSource struct {
+	source
+	closer func()
+}
+
+func (s *fileSource) close() {
+	s.source.close()
+	s.closer()
 }
 
 // facts is what a source knows of its capture before it has given a record. The zero values say that something is not known.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/evtrace/evtrace/evtchn"
+	"github.com/evtrace/evtrace/recorder/ftrace/tracedat"
 )
 
 // textSource reads the text of trace, trace_pipe and trace-cmd report.
@@ -51,7 +52,7 @@ func newTextSource(r io.Reader, name string, ns *names, opt *Options) (*textSour
 	case len(peeked) == 0:
 		s.close()
 		return nil, fmt.Errorf("%s: %w: it is empty", name, ErrFormat)
-	case !s.head.counted && !Sniff(peeked):
+	case !s.head.counted && !sniffText(peeked):
 		s.close()
 		return nil, fmt.Errorf("%s: %w: none of the first %d bytes is a record such as \"task-123 [000] d.h1. 52.953527: upcall: ...\"",
 			name, ErrFormat, len(peeked))
@@ -67,9 +68,13 @@ func cutError(err error, at int64) error {
 	return fmt.Errorf("at about byte %d of the file: %w", at, err)
 }
 
-// Sniff reports whether a file that begins with prefix looks like an ftrace text capture. Compressed files must be
-// decompressed first.
+// Sniff reports whether a file that begins with prefix looks like a capture, in text or trace-cmd's binary form. Compressed files must
+// be decompressed first.
 func Sniff(prefix []byte) bool {
+	return tracedat.Is(prefix) || sniffText(prefix)
+}
+
+func sniffText(prefix []byte) bool {
 	s := string(prefix[:min(len(prefix), 64<<10)])
 	if strings.HasPrefix(s, "# tracer: ") {
 		return true

@@ -41,6 +41,7 @@ type Reader struct {
 	given   bool      // the event of streams[0] was given out
 	memory  int64     // of all chunks
 	scratch []byte    // a packed chunk
+	read    int64     // of the cpus' data
 	end     error     // what Next returns at the end
 	endAt   int64     // its place in the file
 }
@@ -262,6 +263,9 @@ func (r *Reader) Notes() []string { return r.notes }
 func (r *Reader) note(format string, args ...any) {
 	r.notes = append(r.notes, fmt.Sprintf(format, args...))
 }
+
+// BytesRead is how much of the cpus' data has been read.
+func (r *Reader) BytesRead() int64 { return r.read }
 
 // Formats gives the formats that the file has, by their IDs.
 func (r *Reader) Formats() []*Format {

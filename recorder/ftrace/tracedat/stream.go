@@ -53,6 +53,7 @@ func (s *stream) read(b []byte) bool {
 	m, err := s.r.src.ReadAt(b[:n], s.from)
 	if m == len(b) {
 		s.from += int64(m)
+		s.r.read += int64(m)
 		return true
 	}
 	if err == nil || errors.Is(err, io.EOF) {
