@@ -29,8 +29,8 @@ func newImport(a *app) *cobra.Command {
 		Use:     "import FILE|- [-o FILE]",
 		GroupID: groupMake,
 		Short:   "turn a capture or a trace in text form into a trace file",
-		Long: `Import reads a capture of Linux' ftrace (tracefs' trace and trace_pipe, or what trace-cmd report prints), or a trace in text form,
-and writes a trace file. What it reads is known by its content; it may be compressed by gzip or zstd, and a capture may come with
+		Long: `Import reads a capture of Linux' ftrace (tracefs' trace and trace_pipe, what trace-cmd report prints, or the trace.dat that
+trace-cmd record writes), or a trace in text form, and writes a trace file. What it reads is known by its content; it may be compressed by gzip or zstd, and a capture may come with
 its side files in a tar archive, as evtrace probes' script makes it.
 
 A capture is best taken together with some small files that say which port is what (lsevtchn, /proc/interrupts, trace_clock, xl
@@ -48,10 +48,10 @@ trace incomplete.
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch format {
 			case "auto":
-			case formText, formFtrace:
+			case formText, formFtrace, formTraceDat:
 				opt.form = format
 			default:
-				return usageErrorf("", "--format: got %q, want auto, ftrace or text%s", format, evtchn.Suggest(format, []string{"auto", formFtrace, formText}))
+				return usageErrorf("", "--format: got %q, want auto, ftrace, trace.dat or text%s", format, evtchn.Suggest(format, []string{"auto", formFtrace, formTraceDat, formText}))
 			}
 			if out == "" {
 				out = importName(args[0])
@@ -78,7 +78,7 @@ trace incomplete.
 	fl.StringVarP(&out, "out", "o", "", "trace `FILE` to write, or - for text on stdout (default: the input's name with .evt)")
 	fl.StringVar(&opt.context, "context", "", "`DIR` of the files that go with a capture (default: beside it)")
 	fl.Float64Var(&opt.tscHz, "tsc-hz", 0, "frequency of the TSC in `HZ`, for the clock x86-tsc (default: what xl dmesg says)")
-	fl.StringVar(&format, "format", "auto", "auto, ftrace or text")
+	fl.StringVar(&format, "format", "auto", "auto, ftrace (text or trace.dat), trace.dat or text")
 	fl.BoolVar(&opt.strict, "strict", false, "refuse broken lines, and comments in text, instead of passing over them")
 	fl.BoolVar(&opt.salvage, "salvage", false, "keep what can be read of a trace that is cut or damaged")
 	fl.BoolVar(&force, "force", false, "replace the file if there is one")
@@ -93,7 +93,7 @@ func importName(in string) string {
 		return "stdin.evt"
 	}
 	base := filepath.Base(in)
-	for _, ext := range []string{".zst", ".gz", ".tgz", ".tar", ".txt", ".text", ".trace"} {
+	for _, ext := range []string{".zst", ".gz", ".tgz", ".tar", ".txt", ".text", ".trace", ".dat"} {
 		base = strings.TrimSuffix(base, ext)
 	}
 	return base + ".evt"

@@ -19,6 +19,7 @@ import (
 	"github.com/evtrace/evtrace/evtchn"
 	"github.com/evtrace/evtrace/evtchn/text"
 	"github.com/evtrace/evtrace/recorder/ftrace"
+	"github.com/evtrace/evtrace/recorder/ftrace/tracedat"
 	"github.com/evtrace/evtrace/store"
 )
 
@@ -27,6 +28,8 @@ const (
 	formStore  = "evt"    // a file of package store
 	formText   = "text"   // the text form
 	formFtrace = "ftrace" // a capture of Linux
+	// formTraceDat is a capture of Linux as well, if it is in trace-cmd's binary form.
+	formTraceDat = "trace.dat"
 )
 
 // inputOptions say how an input is to be read. The zero value is good.
@@ -168,6 +171,10 @@ func (t *trace) sniff() error {
 	switch {
 	case isArchive(head):
 		return t.sniffArchive(f)
+	case t.form == formTraceDat && !tracedat.Is(head):
+		return fmt.Errorf("%s: it does not begin as trace-cmd's trace.dat does", t.name)
+	case t.form == formTraceDat:
+		t.form = formFtrace
 	case t.form != "":
 	case text.Sniff(bytes.TrimPrefix(head, bom)):
 		t.form = formText

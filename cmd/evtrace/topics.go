@@ -56,8 +56,8 @@ func newTraces() *cobra.Command {
   NAME.evt           a trace file, as record and import write it
   NAME.evt.partial   what a killed recording had written, or what one under way will leave
   text               the text form, as export writes it; comments (# ...) and blank lines may be added
-  ftrace             a capture of Linux: tracefs' trace or trace_pipe, or what trace-cmd report prints. It is imported into a
-                     temporary file each time: "evtrace import" does that once and for all
+  ftrace             a capture of Linux: tracefs' trace or trace_pipe, what trace-cmd report prints, or trace-cmd's own
+                     trace.dat. It is imported into a temporary file each time: "evtrace import" does that once and for all
   tar                a tar archive of such a capture and its side files, as the script of "evtrace probes" makes it
   -                  any of them on stdin
 

@@ -51,14 +51,14 @@ type datTask struct {
 	name []byte
 }
 
-// newDatSource begins to read a trace.dat. Errors are of class ErrFormat or io.ErrUnexpectedEOF, or the reader's.
+// newDatSource begins to read a trace.dat. Errors are of the classes of package tracedat, or the reader's.
 func newDatSource(r io.ReaderAt, size int64, name string, ns *names, opt *Options) (source, error) {
 	file, err := tracedat.Open(r, size)
 	if err != nil {
-		return nil, datError(name, err)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	if text, err := file.Text(); err != nil {
-		return nil, datError(name, err)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	} else if text != nil {
 		src, err := newTextSource(text, name, ns, opt)
 		if err != nil {
@@ -80,14 +80,6 @@ func newDatSource(r io.ReaderAt, size int64, name string, ns *names, opt *Option
 	return s, nil
 }
 
-// datError gives an error of the reader the file's name and a class of this package.
-func datError(name string, err error) error {
-	if errors.Is(err, tracedat.ErrFormat) || errors.Is(err, tracedat.ErrCorrupt) {
-		return fmt.Errorf("%s: %w: %w", name, ErrFormat, err)
-	}
-	return fmt.Errorf("%s: %w", name, err)
-}
-
 // peekDat is how many events are looked at for facts.
 const peekDat = 20_000
 
@@ -95,7 +87,7 @@ const peekDat = 20_000
 func (s *datSource) peek(r io.ReaderAt, size int64) error {
 	file, err := tracedat.Open(r, size)
 	if err != nil {
-		return datError(s.name, err)
+		return fmt.Errorf("%s: %w", s.name, err)
 	}
 	defer file.Close()
 	f := &s.head

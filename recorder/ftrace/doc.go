@@ -1,11 +1,12 @@
-// Package ftrace imports Linux ftrace text captures of a Xen dom0 as a stream of evtchn.Events.
+// Package ftrace imports Linux ftrace captures of a Xen dom0 as a stream of evtchn.Events.
 //
 // Open an Importer, call Next until io.EOF, then ask FinalMeta what was found and what was missing.
 //
 // # What is read
 //
 // The text of tracefs' trace and trace_pipe files, in the normal and in the latency format, and the text that trace-cmd
-// report prints; plain, gzip or zstd. One record a line:
+// report prints; the binary trace.dat that trace-cmd record writes (package tracedat). Each plain, gzip or zstd. In text, one record a
+// line:
 //
 //	TASK-PID [cpu] flags time: event: (address) fields
 //
@@ -34,6 +35,6 @@
 //
 // # What it refuses to do
 //
-// It reads no binary trace.dat and no ring buffers; it draws no verdict. For the FIFO ABI, which has no selectors, it gives the
+// It reads no ring buffers but those in a trace.dat; it draws no verdict. For the FIFO ABI, which has no selectors, it gives the
 // events that were seen and deduces nothing about PEND.
 package ftrace

@@ -12,8 +12,8 @@ import (
 	"github.com/evtrace/evtrace/evtchn"
 )
 
-// Errors. Everything that Open and Next return about the input's contents is of one of these classes, or of the class
-// io.ErrUnexpectedEOF for an input that was cut.
+// Errors. Everything that Open and Next return about the input's contents is of one of these classes, of those of
+// package tracedat, or of the class io.ErrUnexpectedEOF for an input that was cut.
 var (
 	ErrFormat = errors.New("not an ftrace text capture") // nothing in the file is a record
 	ErrLine   = errors.New("broken line")                // with Options.Strict
