@@ -50,6 +50,7 @@ func peekFacts(text []byte, ns *names) facts {
 		f.latency = f.latency || r.fl&rfLatency != 0
 		if r.cpu < evtchn.MaxVCPUs {
 			f.cpus = max(f.cpus, int(r.cpu)+1)
+			f.of.Add(evtchn.VCPU(r.cpu))
 		}
 		if f.abi == "" {
 			f.abi = abiOf(line)

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/evtrace/evtrace/evtchn"
@@ -17,6 +15,9 @@ import (
 var (
 	ErrFormat = errors.New("not an ftrace text capture") // nothing in the file is a record
 	ErrLine   = errors.New("broken line")                // with Options.Strict
+	ErrMixed  = errors.New("not of the same capture")    // of several files: one that does not belong with the others
+
+	errEmpty = fmt.Errorf("%w: it is empty", ErrFormat)
 )
 
 // Options of an import. The zero value is good.
@@ -62,29 +63,7 @@ type Importer struct {
 
 // Open opens a capture, plain, gzip or zstd, and the side files of its directory or of Options.Context.
 // An error is the operating system's, or of class ErrFormat or io.ErrUnexpectedEOF.
-func Open(path string, opt Options) (*Importer, error) {
-	dir := opt.Context
-	if dir == "" {
-		dir = filepath.Dir(path)
-	} else if info, err := os.Stat(dir); err != nil {
-		return nil, fmt.Errorf("context: %w", err)
-	} else if !info.IsDir() {
-		return nil, fmt.Errorf("context: %s: want a directory", dir)
-	}
-	side, err := ReadSideFiles(dir)
-	if err != nil {
-		return nil, err
-	}
-	im, err := prepare(filepath.Base(path), side, opt)
-	if err != nil {
-		return nil, err
-	}
-	src, err := openFile(path, im.names, &im.opt)
-	if err != nil {
-		return nil, err
-	}
-	return im.begin(src)
-}
+func Open(path string, opt Options) (*Importer, error) { return OpenFiles([]string{path}, opt) }
 
 // New reads a capture from r, with the side files given. The name is for messages and for Meta.Origin. Errors are as those of Open.
 func New(r io.Reader, name string, side SideFiles, opt Options) (*Importer, error) {
@@ -186,8 +165,8 @@ func (im *Importer) notes() []string {
 	tell(&rd.seams, "further capture follows in the same file, with a gap of every vcpu before it", "further captures follow in the same file, with a gap of every vcpu before each")
 	tell(&im.beyond, "record of a vcpu that the trace should not have", "records of vcpus that the trace should not have")
 	tell(&im.portless, "record of a port that the ABI lacks", "records of ports that the ABI lacks")
-	if rd.cut {
-		n = append(n, im.src.place()+": the text ends within a line, which was dropped")
+	if rd.cut != "" {
+		n = append(n, rd.cut+": the text ends within a line, which was dropped")
 	}
 	if got := im.recordsRead(); im.short() > 0 {
 		s := fmt.Sprintf("the header counts %s records, and %s are here: ", group(im.head.kept), group(got))
@@ -284,7 +263,7 @@ func (im *Importer) read() error {
 				return err
 			case errors.Is(err, io.EOF):
 				im.eof = true
-				im.complete = !im.src.reading().cut && !im.cutShort()
+				im.complete = im.src.reading().cut == "" && !im.cutShort()
 			default:
 				im.eof, im.err = true, err
 			}

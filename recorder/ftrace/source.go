@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 
 	"github.com/evtrace/evtrace/evtchn"
 	"github.com/evtrace/evtrace/recorder/ftrace/tracedat"
@@ -36,8 +35,8 @@ type source interface {
 	close()
 }
 
-// openFile gives the source of a file, by what it holds.
-func openFile(path string, ns *names, opt *Options) (source, error) {
+// openFile gives the source of a file, by what it holds. The name is for messages.
+func openFile(path, name string, ns *names, opt *Options) (source, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -46,7 +45,7 @@ func openFile(path string, ns *names, opt *Options) (source, error) {
 		f.Close()
 		return nil, fmt.Errorf("%s: is a directory, want a capture", path)
 	}
-	src, closer, err := sourceOf(f, filepath.Base(path), ns, opt)
+	src, closer, err := sourceOf(f, name, ns, opt)
 	if err != nil {
 		f.Close()
 		return nil, err
@@ -107,18 +106,19 @@ func (s *fileSource) close() {
 
 // facts is what a source knows of its capture before it has given a record. The zero values say that something is not known.
 type facts struct {
-	cpus     int     // vcpus: those that a header counts or early records are of
-	records  bool    // there is a record
-	first    int64   // its time
-	counted  bool    // the capture says how many records it has:
-	kept     uint64  // those that are left,
-	written  uint64  // and those that there have been
-	latency  bool    // the latency format: seconds, or microseconds since the start, whatever the clock
-	ticks    bool    // times are whole numbers of an unknown unit, not nanoseconds
-	clock    string  // trace clock in force, in tracefs' spelling
-	nsTick   float64 // nanoseconds per tick
-	abi      string  // "2l" or "fifo"
-	unmaskHC bool    // the unmask hypercall was probed for
+	cpus     int            // vcpus: those that a header counts or early records are of
+	of       evtchn.VCPUSet // vcpus of early records
+	records  bool           // there is a record
+	first    int64          // its time
+	counted  bool           // the capture says how many records it has:
+	kept     uint64         // those that are left,
+	written  uint64         // and those that there have been
+	latency  bool           // the latency format: seconds, or microseconds since the start, whatever the clock
+	ticks    bool           // times are whole numbers of an unknown unit, not nanoseconds
+	clock    string         // trace clock in force, in tracefs' spelling
+	nsTick   float64        // nanoseconds per tick
+	abi      string         // "2l" or "fifo"
+	unmaskHC bool           // the unmask hypercall was probed for
 	notes    []string
 }
 
@@ -131,7 +131,7 @@ type reading struct {
 	lines  uint64 // of text; 0 for a binary
 	broken tally  // what is no record and should be one
 	seams  tally  // further captures that follow in the same file
-	cut    bool   // the file ends within a record
+	cut    string // the place of a record that the file ends within, or ""
 }
 
 // tally counts an oddity and remembers the first place.

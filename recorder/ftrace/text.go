@@ -51,7 +51,7 @@ func newTextSource(r io.Reader, name string, ns *names, opt *Options) (*textSour
 		return nil, err
 	case len(peeked) == 0:
 		s.close()
-		return nil, fmt.Errorf("%s: %w: it is empty", name, ErrFormat)
+		return nil, fmt.Errorf("%s: %w", name, errEmpty)
 	case !s.head.counted && !sniffText(peeked):
 		s.close()
 		return nil, fmt.Errorf("%s: %w: none of the first %d bytes is a record such as \"task-123 [000] d.h1. 52.953527: upcall: ...\"",
@@ -96,7 +96,11 @@ func sniffText(prefix []byte) bool {
 func (s *textSource) facts() facts { return s.head }
 
 func (s *textSource) reading() reading {
-	return reading{bytes: s.raw.n, lines: uint64(s.lines.line), broken: s.broken, seams: s.seams, cut: s.lines.cut}
+	rd := reading{bytes: s.raw.n, lines: uint64(s.lines.line), broken: s.broken, seams: s.seams}
+	if s.lines.cut {
+		rd.cut = s.place()
+	}
+	return rd
 }
 
 func (s *textSource) place() string { return "line " + group(uint64(s.lines.line)) }
