@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -58,6 +59,17 @@ func runExample(t *testing.T, c *cobra.Command, line string) {
 	}
 	if c.Name() == "import" && strings.Contains(line, "--force") {
 		must(t, 0, "import", "-q", filepath.Join(dir, "trace.txt.zst"), "-o", filepath.Join(dir, "dom0.evt"))
+	}
+	if strings.Contains(line, "per_cpu") {
+		for i, text := range []string{"<idle>-0 [000] d.h1. 1.000001: clear: (evtchn_2l_x) port=1\n", "<idle>-0 [001] d.h1. 1.000003: clear: (evtchn_2l_x) port=2\n"} {
+			sub := filepath.Join(dir, "per_cpu", fmt.Sprintf("cpu%d", i))
+			if err := os.MkdirAll(sub, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(sub, "trace"), []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 	if strings.Contains(line, "mine.yaml") {
 		if err := os.WriteFile(filepath.Join(dir, "mine.yaml"), []byte(must(t, 0, "scenarios", "seed-port65")), 0o644); err != nil {

@@ -26,7 +26,7 @@ func newImport(a *app) *cobra.Command {
 		json   bool
 	)
 	c := &cobra.Command{
-		Use:     "import FILE|- [-o FILE]",
+		Use:     "import FILE...|DIR|- [-o FILE]",
 		GroupID: groupMake,
 		Short:   "turn a capture or a trace in text form into a trace file",
 		Long: `Import reads a capture of Linux' ftrace (tracefs' trace and trace_pipe, what trace-cmd report prints, or the trace.dat that
@@ -36,6 +36,9 @@ its side files in a tar archive, as evtrace probes' script makes it.
 A capture is best taken together with some small files that say which port is what (lsevtchn, /proc/interrupts, trace_clock, xl
 dmesg): they are looked for beside the capture, or in the directory that --context names.
 
+Several files are the parts of one capture, which are merged by time: tracefs' per_cpu/cpu0/trace, per_cpu/cpu1/trace and so on. Of a
+directory the capture in it is taken, or those of its per_cpu.
+
 A text that is cut or damaged is refused. --salvage keeps what comes before the first place that cannot be read, and marks the
 trace incomplete.
 
@@ -43,8 +46,9 @@ trace incomplete.
 		Example: `  evtrace import trace.txt.zst -o dom0.evt
   evtrace import trace.txt.zst --context . --tsc-hz 2596e6 -o dom0.evt --force
   evtrace import --salvage a.txt -o salvaged.evt
+  evtrace import per_cpu/cpu*/trace -o dom0.evt
   evtrace import a.txt -o - | head`,
-		Args: exactly(1, "one: the file to import"),
+		Args: atLeast(1, "one or more: the files to import"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch format {
 			case "auto":
@@ -62,7 +66,7 @@ trace incomplete.
 			case out == "-" && opt.salvage:
 				return usageErrorf("-o FILE puts it in a trace file, which evtrace export turns into text", "import: --salvage cannot write to stdout")
 			}
-			sum, err := a.importTo(cmd.Context(), args[0], out, force, opt)
+			sum, err := a.importTo(cmd.Context(), args, out, force, opt)
 			switch {
 			case err != nil:
 				return err
@@ -93,23 +97,28 @@ func importName(in string) string {
 		return "stdin.evt"
 	}
 	base := filepath.Base(in)
+	if abs, err := filepath.Abs(in); err == nil {
+		base = filepath.Base(abs)
+	}
 	for _, ext := range []string{".zst", ".gz", ".tgz", ".tar", ".txt", ".text", ".trace", ".dat"} {
 		base = strings.TrimSuffix(base, ext)
 	}
 	return base + ".evt"
 }
 
-// importTo imports a file into a trace file, or as text to stdout.
-func (a *app) importTo(ctx context.Context, in, out string, force bool, opt inputOptions) (*recordSummary, error) {
+// importTo imports a file, or several that are one capture, into a trace file, or as text to stdout.
+func (a *app) importTo(ctx context.Context, ins []string, out string, force bool, opt inputOptions) (*recordSummary, error) {
 	if out != "-" {
-		if err := otherFile(in, out); err != nil {
-			return nil, err
+		for _, in := range ins {
+			if err := otherFile(in, out); err != nil {
+				return nil, err
+			}
 		}
 		if err := vacant(out, force); err != nil {
 			return nil, err
 		}
 	}
-	t, err := a.findTrace(in, opt)
+	t, err := a.findParts(ins, opt)
 	if err != nil {
 		return nil, err
 	}
@@ -154,13 +163,13 @@ func (a *app) importCapture(ctx context.Context, t *trace, out string, force boo
 	defer p.done()
 	opt := ftrace.Options{Strict: t.opt.strict, TSCHz: t.opt.tscHz, Context: t.opt.context,
 		Progress: func(n int64) { p.at(uint64(n), part(n, t.size)) }}
-	im, err := ftrace.Open(t.path, opt)
+	im, err := ftrace.OpenFiles(t.files(), opt)
 	if err != nil {
 		return nil, err
 	}
 	defer im.Close()
 	origin := func(m evtchn.Meta) evtchn.Meta {
-		if t.path != t.name {
+		if t.path != t.name && len(t.parts) == 0 {
 			m.Origin = t.name
 		}
 		if t.cut != nil {

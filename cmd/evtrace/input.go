@@ -65,7 +65,8 @@ func (o *inputOptions) check(t *trace) error {
 type trace struct {
 	name   string // as the user gave it; "stdin" for -
 	form   string
-	path   string // of the file that is read, which may be a temporary one
+	path   string   // of the file that is read, which may be a temporary one
+	parts  []string // of a capture in several files; path is the first
 	size   int64
 	opt    inputOptions
 	head   []byte // its first bytes, unpacked
@@ -94,10 +95,22 @@ func (a *app) openTrace(ctx context.Context, name string, opt inputOptions) (*tr
 
 // findTrace finds out what form an input has, without reading it.
 func (a *app) findTrace(name string, opt inputOptions) (*trace, error) {
+	return a.findParts([]string{name}, opt)
+}
+
+// findParts is findTrace for a capture that may be in several files.
+func (a *app) findParts(names []string, opt inputOptions) (*trace, error) {
+	name := names[0]
 	t := &trace{name: name, path: name, opt: opt, form: opt.form}
+	if len(names) > 1 {
+		t.parts = names
+	}
 	err := t.locate(a)
 	if err == nil {
 		err = t.sniff()
+	}
+	if err == nil {
+		err = t.onlyCaptures()
 	}
 	if err == nil {
 		err = opt.check(t)
@@ -111,6 +124,10 @@ func (a *app) findTrace(name string, opt inputOptions) (*trace, error) {
 
 // locate makes sure that there is a plain file to read.
 func (t *trace) locate(a *app) error {
+	if len(t.parts) > 0 {
+		t.name = partsName(t.parts)
+		return t.several(t.parts)
+	}
 	if t.name == "-" {
 		t.name = "stdin"
 		return t.spool(a.in)
@@ -120,7 +137,7 @@ func (t *trace) locate(a *app) error {
 	case err != nil:
 		return err
 	case st.IsDir():
-		return fmt.Errorf("%s: it is a directory, want a trace", t.name)
+		return t.among()
 	case !st.Mode().IsRegular():
 		f, err := os.Open(t.path)
 		if err != nil {
@@ -311,7 +328,7 @@ func (t *trace) Close() {
 
 // named makes an error one about the input, under the name that the user gave it.
 func (t *trace) named(err error) error {
-	if err != nil && t.path != t.name && strings.Contains(err.Error(), t.path) {
+	if err != nil && t.path != t.name && len(t.parts) == 0 && strings.Contains(err.Error(), t.path) {
 		err = &renamed{strings.ReplaceAll(err.Error(), t.path, t.name), err}
 	}
 	var f *failure

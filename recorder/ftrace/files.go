@@ -234,9 +234,9 @@ func Find(dir string) ([]string, error) {
 	best := Choose(found)
 	switch _, ofOne := vcpuOf(slices.Concat(best, []string{""})[0]); {
 	case len(best) == 0:
-		return nil, fmt.Errorf("%s: %w: the directory holds no capture such as trace.txt, trace.dat or per_cpu/cpu0/trace", dir, ErrFormat)
+		return nil, fmt.Errorf("%s: it is a directory, and holds no capture such as trace.txt, trace.dat or per_cpu/cpu0/trace: %w", dir, ErrFormat)
 	case len(best) > 1 && !ofOne:
-		return nil, fmt.Errorf("%s: %w: the directory holds several captures (%s): want the name of one", dir, ErrFormat, strings.Join(best[:min(len(best), 4)], ", "))
+		return nil, fmt.Errorf("%s: it is a directory, and holds several captures (%s), want the name of one: %w", dir, strings.Join(best[:min(len(best), 4)], ", "), ErrFormat)
 	}
 	for i, name := range best {
 		best[i] = filepath.Join(dir, filepath.FromSlash(name))
