@@ -1,15 +1,11 @@
 package recorder
 
 import (
-	"errors"
 	"fmt"
 	"io"
 
 	"github.com/evtrace/evtrace/evtchn"
 )
-
-// ErrApart is the class of errors about two sources that have no time in common.
-var ErrApart = errors.New("the two have no time in common")
 
 // Beside is a source of what went on beside a trace, on the same clock.
 type Beside interface {
@@ -37,13 +33,13 @@ const causeReach = 1 << 16
 // Merge gives the events of main, with those of beside among them in the order of time, and numbers them anew; of one time, main's come
 // first. What beside has from before main's first event and from after its last is left out, so that the trace begins, ends and
 // is judged as it would be alone. Causes keep meaning the same events; one that lies 65,536 events of main back, or more,
-// becomes 0. If nothing of beside is of main's time, Next gives an error of class ErrApart where main ends, or already at its beginning.
+// becomes 0.
 func Merge(main evtchn.Source, beside Beside) *Merged { return &Merged{main: main, beside: beside} }
 
 // Added is how many events of beside were given so far.
 func (m *Merged) Added() uint64 { return m.added }
 
-// Next gives the next event. Errors are those of the two sources, or of class ErrApart or ErrOrder.
+// Next gives the next event. Errors are those of the two sources, or of class ErrOrder.
 func (m *Merged) Next(ev *evtchn.Event) error {
 	if err := m.ahead(); err != nil {
 		return err
@@ -74,8 +70,6 @@ func (m *Merged) Next(ev *evtchn.Event) error {
 func (m *Merged) ahead() error {
 	if !m.haveEv {
 		switch err := m.main.Next(&m.ev); {
-		case err == io.EOF && m.own > 0 && m.added == 0:
-			return fmt.Errorf("%w: the trace ends before what is beside it begins", ErrApart)
 		case err != nil:
 			return err
 		case m.ev.Seq != evtchn.Seq(m.own+1):
@@ -90,8 +84,6 @@ func (m *Merged) ahead() error {
 		return nil
 	}
 	switch err := m.beside.Next(&m.other); {
-	case err == io.EOF && m.own+m.added == 0:
-		return fmt.Errorf("%w: the trace begins after what is beside it has ended", ErrApart)
 	case err == io.EOF:
 		m.besideEnds = true
 	case err != nil:

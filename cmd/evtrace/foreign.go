@@ -16,8 +16,6 @@ var bom = []byte("\xef\xbb\xbf")
 func foreign(name string, head []byte) error {
 	hint := `"evtrace help traces" lists what is read`
 	switch {
-	case isXentrace(head):
-		hint = "it is a binary trace of xentrace, which names no ports; a capture by ftrace does: \"evtrace help traces\""
 	case bytes.HasPrefix(head, []byte("\xff\xfe")), bytes.HasPrefix(head, []byte("\xfe\xff")):
 		hint = "it is text in UTF-16: iconv -f UTF-16 -t UTF-8 makes UTF-8 of it"
 	case bytes.HasPrefix(head, []byte("\x89PNG")), bytes.HasPrefix(head, []byte("\xff\xd8\xff")):
@@ -34,12 +32,6 @@ func foreign(name string, head []byte) error {
 
 // errForeign is what foreign says.
 var errForeign = error(&renamed{"neither a trace file, a trace in text form nor a capture of ftrace", store.ErrNotTrace})
-
-// isXentrace reports whether a file begins as xentrace's do: with a record TRC_TRACE_CPU_CHANGE (0x1f003 in the lower 28 bits,
-// in the byte order of x86; xen/include/public/trace.h) of one or two words.
-func isXentrace(head []byte) bool {
-	return len(head) >= 8 && head[0] == 0x03 && head[1] == 0xf0 && head[2] == 0x01 && (head[3] == 0x10 || head[3] == 0x20)
-}
 
 // isPage reports whether a file begins as a page of HTML.
 func isPage(head []byte) bool {

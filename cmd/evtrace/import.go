@@ -24,6 +24,7 @@ func newImport(a *app) *cobra.Command {
 		format string
 		force  bool
 		json   bool
+		domain uint16
 	)
 	c := &cobra.Command{
 		Use:     "import FILE...|DIR|- [-o FILE]",
@@ -39,6 +40,9 @@ dmesg): they are looked for beside the capture, or in the directory that --conte
 Several files are the parts of one capture, which are merged by time: tracefs' per_cpu/cpu0/trace, per_cpu/cpu1/trace and so on. Of a
 directory the capture in it is taken, or those of its per_cpu.
 
+A binary trace of xentrace says when the vcpus ran, and nothing about ports. On its own it becomes a trace without a verdict; --xentrace
+puts it beside a capture of the same seconds, so that a delay can be told from a vcpu that had no CPU.
+
 A text that is cut or damaged is refused. --salvage keeps what comes before the first place that cannot be read, and marks the
 trace incomplete.
 
@@ -52,11 +56,12 @@ trace incomplete.
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch format {
 			case "auto":
-			case formText, formFtrace, formTraceDat:
+			case formText, formFtrace, formTraceDat, formXentrace:
 				opt.form = format
 			default:
-				return usageErrorf("", "--format: got %q, want auto, ftrace, trace.dat or text%s", format, evtchn.Suggest(format, []string{"auto", formFtrace, formTraceDat, formText}))
+				return usageErrorf("", "--format: got %q, want auto, ftrace, trace.dat, xentrace or text%s", format, evtchn.Suggest(format, []string{"auto", formFtrace, formTraceDat, formXentrace, formText}))
 			}
+			opt.domain = evtchn.DomID(domain)
 			if out == "" {
 				out = importName(args[0])
 			}
@@ -82,7 +87,9 @@ trace incomplete.
 	fl.StringVarP(&out, "out", "o", "", "trace `FILE` to write, or - for text on stdout (default: the input's name with .evt)")
 	fl.StringVar(&opt.context, "context", "", "`DIR` of the files that go with a capture (default: beside it)")
 	fl.Float64Var(&opt.tscHz, "tsc-hz", 0, "frequency of the TSC in `HZ`, for the clock x86-tsc (default: what xl dmesg says)")
-	fl.StringVar(&format, "format", "auto", "auto, ftrace (text or trace.dat), trace.dat or text")
+	fl.StringVar(&format, "format", "auto", "auto, ftrace (text or trace.dat), trace.dat, xentrace or text")
+	fl.StringVar(&opt.xentrace, "xentrace", "", "binary `FILE` of xentrace that was taken beside a capture with the clock x86-tsc: its run states are put among the events")
+	fl.Uint16Var(&domain, "domain", 0, "`NUMBER` of the domain whose vcpus xentrace is to tell of")
 	fl.BoolVar(&opt.strict, "strict", false, "refuse broken lines, and comments in text, instead of passing over them")
 	fl.BoolVar(&opt.salvage, "salvage", false, "keep what can be read of a trace that is cut or damaged")
 	fl.BoolVar(&force, "force", false, "replace the file if there is one")
@@ -100,7 +107,7 @@ func importName(in string) string {
 	if abs, err := filepath.Abs(in); err == nil {
 		base = filepath.Base(abs)
 	}
-	for _, ext := range []string{".zst", ".gz", ".tgz", ".tar", ".txt", ".text", ".trace", ".dat"} {
+	for _, ext := range []string{".zst", ".gz", ".tgz", ".tar", ".txt", ".text", ".trace", ".dat", ".bin"} {
 		base = strings.TrimSuffix(base, ext)
 	}
 	return base + ".evt"
@@ -135,8 +142,16 @@ func (a *app) importTo(ctx context.Context, ins []string, out string, force bool
 	case t.form == formText:
 		return a.importText(ctx, t, out, force)
 	}
-	sum, err := a.importCapture(ctx, t, out, force)
+	sum, err := a.importForeign(ctx, t, out, force)
 	return sum, t.named(err)
+}
+
+// importForeign turns what another program wrote into a trace file.
+func (a *app) importForeign(ctx context.Context, t *trace, out string, force bool) (*recordSummary, error) {
+	if t.form == formXentrace {
+		return a.importXentrace(ctx, t, out, force)
+	}
+	return a.importCapture(ctx, t, out, force)
 }
 
 // notForImport says what is wrong with an input that is neither text nor a capture.
@@ -178,7 +193,17 @@ func (a *app) importCapture(ctx context.Context, t *trace, out string, force boo
 		}
 		return m
 	}
-	return a.fill(ctx, t, im, origin(im.Meta()), func() evtchn.Meta { return origin(im.FinalMeta()) }, out, force)
+	src, final := evtchn.Source(im), func() evtchn.Meta { return origin(im.FinalMeta()) }
+	if t.opt.xentrace != "" {
+		b, err := openCompanion(t, im.Meta())
+		if err != nil {
+			return nil, err
+		}
+		defer b.Close()
+		capture := final
+		src, final = b.merge(im), func() evtchn.Meta { return b.meta(capture()) }
+	}
+	return a.fill(ctx, t, src, origin(im.Meta()), final, out, force)
 }
 
 // fill moves a source to a new trace file, of which nothing remains after an error. The last word on the meta is final's.

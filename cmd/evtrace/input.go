@@ -20,6 +20,7 @@ import (
 	"github.com/evtrace/evtrace/evtchn/text"
 	"github.com/evtrace/evtrace/recorder/ftrace"
 	"github.com/evtrace/evtrace/recorder/ftrace/tracedat"
+	"github.com/evtrace/evtrace/recorder/xentrace"
 	"github.com/evtrace/evtrace/store"
 )
 
@@ -30,6 +31,7 @@ const (
 	formFtrace = "ftrace" // a capture of Linux
 	// formTraceDat is a capture of Linux as well, if it is in trace-cmd's binary form.
 	formTraceDat = "trace.dat"
+	formXentrace = "xentrace" // a binary trace of Xen
 )
 
 // inputOptions say how an input is to be read. The zero value is good.
@@ -40,6 +42,9 @@ type inputOptions struct {
 	tscHz   float64
 	salvage bool // take what can be read of a damaged trace
 	quiet   bool // no progress
+
+	xentrace string       // a trace of xentrace that was taken beside a capture; "": none
+	domain   evtchn.DomID // of whose vcpus xentrace is to tell
 }
 
 // check compares the options with the form of the input that they are for.
@@ -47,9 +52,11 @@ func (o *inputOptions) check(t *trace) error {
 	switch {
 	case o.tscHz < 0 || math.IsNaN(o.tscHz) || math.IsInf(o.tscHz, 0):
 		return usageErrorf("", "--tsc-hz: got %v, want a frequency in Hz, such as 2596e6", o.tscHz)
-	case o.tscHz != 0 && t.form != formFtrace:
+	case o.xentrace != "" && t.form != formFtrace:
+		return usageErrorf("", "--xentrace: %s is not a capture of ftrace, and nothing can be put beside it", t.name)
+	case o.tscHz != 0 && t.form != formFtrace && t.form != formXentrace:
 		return usageErrorf("evtrace import sets it, from the capture", "--tsc-hz: %s is not a capture, so its times are what they are", t.name)
-	case o.context != "" && t.form != formFtrace:
+	case o.context != "" && t.form != formFtrace && t.form != formXentrace:
 		return usageErrorf("", "--context: %s is not a capture, and no files go with it", t.name)
 	case o.context != "":
 		if st, err := os.Stat(o.context); err != nil {
@@ -197,6 +204,8 @@ func (t *trace) sniff() error {
 		t.form = formText
 	case ftrace.Sniff(head):
 		t.form = formFtrace
+	case xentrace.Sniff(head):
+		t.form = formXentrace
 	case packed && isDatabase(head):
 		if _, err := f.Seek(0, io.SeekStart); err != nil {
 			return err
@@ -247,14 +256,14 @@ func (t *trace) load(ctx context.Context, a *app) error {
 		}
 		t.meta = r.Meta()
 		return nil
-	case formFtrace:
+	case formFtrace, formXentrace:
 		dir, err := os.MkdirTemp("", "evtrace-")
 		if err != nil {
 			return &failure{codeInternal, err, "TMPDIR says where temporary files go"}
 		}
 		t.temp = append(t.temp, dir)
 		imported := filepath.Join(dir, "imported.evt")
-		if _, err := a.importCapture(ctx, t, imported, false); err != nil {
+		if _, err := a.importForeign(ctx, t, imported, false); err != nil {
 			return err
 		}
 		t.path = imported

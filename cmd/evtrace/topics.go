@@ -59,6 +59,7 @@ func newTraces() *cobra.Command {
   ftrace             a capture of Linux: tracefs' trace or trace_pipe, what trace-cmd report prints, or trace-cmd's own
                      trace.dat. It is imported into a temporary file each time: "evtrace import" does that once and for all
   tar                a tar archive of such a capture and its side files, as the script of "evtrace probes" makes it
+  xentrace           a binary trace of Xen's own tracing: when vcpus ran, and nothing about ports
   -                  any of them on stdin
 
 Text, captures and archives may be compressed by zstd or gzip. Reading never changes a file. What is cut or damaged is refused;

@@ -235,6 +235,9 @@ func tscMHz(text string) float64 {
 	return 0
 }
 
+// TSCHz gives the frequency of the TSC that the console tells, in Hz, or 0.
+func (s *SideFiles) TSCHz() float64 { return tscMHz(s.Console) * 1e6 }
+
 // missed reads kprobe_profile and gives the misses of the importer's own events.
 func missed(text string) (total uint64, worst string) {
 	var most uint64

@@ -108,7 +108,7 @@ func (im *Importer) FinalMeta() evtchn.Meta {
 	m.Notes = append([]string{"xentrace names neither a port nor what is done with it: the trace tells when the vcpus ran, and nothing of what became of an event"},
 		im.Notes()...)
 	if im.opt.TSCHz == 0 {
-		m.Notes = append(m.Notes, "the frequency of the TSC is not known (no xl-dmesg.txt): times and delays are ticks; --tsc-hz sets it")
+		m.Notes = append(m.Notes, "the frequency of the TSC is not known (no xl-dmesg.txt with \"Detected ... MHz processor\"): times and delays are ticks; --tsc-hz sets it")
 	}
 	return m
 }
@@ -298,7 +298,7 @@ func (im *Importer) Notes() []string {
 		}
 	}
 	if t.unsure > 0 {
-		say("%s of which %s does not tell the vcpu", count(t.unsure, "hypercall"), im.name)
+		say("%s from before %s tells which vcpu the CPU has", count(t.unsure, "hypercall"), im.name)
 	}
 	if t.losses > 0 {
 		say("Xen's trace buffers were full at %s: %s lost, and in between the states of the vcpus are not known (a larger buffer: xentrace -S)",
