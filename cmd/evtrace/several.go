@@ -40,7 +40,7 @@ func (t *trace) several(files []string) error {
 // onlyCaptures makes sure that what is read in parts is a capture.
 func (t *trace) onlyCaptures() error {
 	if len(t.parts) > 1 && t.form != formFtrace {
-		forms := map[string]string{formText: "a trace in text form", formStore: "no capture"}
+		forms := map[string]string{formText: "a trace in text form", formStore: "no capture", formXentrace: "a binary of xentrace"}
 		return usageErrorf("several files are the parts of one capture, such as per_cpu/cpu*/trace", "%s: it is %s, and cannot be one of several files", t.path, forms[t.form])
 	}
 	return nil
