@@ -84,11 +84,16 @@ func NewAnalyzer(meta evtchn.Meta, opt Options) (*Analyzer, error) {
 	}
 	a := &Analyzer{meta: meta, opt: opt, clock: newClock(&meta), state: s, v: make([]vcpuTrack, len(s.V)), latency: newHistogram(), tally: newTally()}
 	if p, err := evtchn.ParsePolicy(meta.Policy); err == nil && !s.Observed {
-		a.anyVCPU = p.Upcall == evtchn.UpcallAny || p.Upcall == evtchn.UpcallResend
+		a.follow(p)
 		a.deferring = p.Ack == evtchn.Ack2021
-		a.sweeps = p.Tick == evtchn.TickSweep
 	}
 	return a, nil
+}
+
+// follow makes the judgement one of a system under that policy: who may come to look at a port that nobody was told of.
+func (a *Analyzer) follow(p evtchn.Policy) {
+	a.anyVCPU = p.Upcall == evtchn.UpcallAny || p.Upcall == evtchn.UpcallResend
+	a.sweeps = p.Tick == evtchn.TickSweep
 }
 
 // Run judges all events of a source. If the source has a method FinalMeta, as an importer has, that is asked at the end for what the

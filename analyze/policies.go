@@ -14,8 +14,10 @@ import (
 // PolicyReport compares what a trace's inputs lead to under several policies (replay --json).
 type PolicyReport struct {
 	Trace          TraceInfo       `json:"trace"`
-	RecordedPolicy string          `json:"recorded_policy"`
-	Identical      bool            `json:"identical"` // the recorded policy reproduces the trace event for event
+	RecordedPolicy string          `json:"recorded_policy"`     // "": of a capture, where nobody knows
+	Identical      bool            `json:"identical"`           // the recorded policy reproduces the trace event for event
+	Predicted      bool            `json:"predicted"`           // the trace is a capture: the first row is what it shows, the others are predictions
+	Latencies      []Latencies     `json:"latencies,omitempty"` // of a capture: what the predictions are drawn from
 	Divergence     *DivergenceInfo `json:"divergence,omitempty"`
 	Policies       []PolicyResult  `json:"policies"`
 }
@@ -42,6 +44,7 @@ type PolicyResult struct {
 	Delivered      uint64     `json:"delivered"`
 	MaxDelay       int64      `json:"max_delay"` // of a delivered event, from its exposure
 	P50            int64      `json:"p50"`
+	P90            int64      `json:"p90"`
 	P99            int64      `json:"p99"`
 	FirstDeparture evtchn.Seq `json:"first_departure_seq"` // 0: none
 	Departed       string     `json:"departed,omitempty"`  // the recorded event there
@@ -49,6 +52,14 @@ type PolicyResult struct {
 	Predicted      bool       `json:"predicted"`           // false: computed, with every step of the system
 	Requests       Requests   `json:"requests"`
 	Costs          Costs      `json:"costs"`
+
+	// Of a capture.
+	Observed bool            `json:"observed,omitempty"` // no policy: what the capture shows
+	Spread   *Spread         `json:"spread,omitempty"`
+	Reruns   uint64          `json:"reruns,omitempty"`   // operations of the capture that the policy does otherwise
+	Changed  uint64          `json:"changed,omitempty"`  // events whose story changes by that
+	Episodes []EpisodeChange `json:"episodes,omitempty"` // the first of those, one by one
+	Doubts   []string        `json:"doubts,omitempty"`   // what had to be assumed
 }
 
 // ExitCode is that of the worst verdict among the policies; 15 if the recorded policy was verified and diverged.
@@ -58,7 +69,7 @@ func (r *PolicyReport) ExitCode() int {
 	}
 	v := VerdictClean
 	for i := range r.Policies {
-		if r.Policies[i].Verdict.worse(v) {
+		if !r.Policies[i].Observed && r.Policies[i].Verdict.worse(v) {
 			v = r.Policies[i].Verdict
 		}
 	}
@@ -144,7 +155,7 @@ func judgePolicy(ctx context.Context, tr replay.Trace, meta evtchn.Meta, p evtch
 	rep := a.Finish()
 	res := &PolicyResult{Policy: p.String(), Verdict: rep.Verdict, Events: out.Events, Lost: rep.Totals.Lost, Late: rep.Totals.Late,
 		Duplicate: rep.Totals.Duplicate, Concurrent: rep.Totals.Concurrent, WrongVCPU: rep.Totals.WrongVCPU, Unknown: rep.Totals.Unknown,
-		Delivered: rep.Totals.Delivered, MaxDelay: rep.Latency.Max, P50: rep.Latency.P50, P99: rep.Latency.P99,
+		Delivered: rep.Totals.Delivered, MaxDelay: rep.Latency.Max, P50: rep.Latency.P50, P90: rep.Latency.P90, P99: rep.Latency.P99,
 		FirstDeparture: out.Departure, Requests: rep.Requests, Costs: rep.Costs}
 	if out.Departure != 0 {
 		res.Departed, res.Instead = describe(out.Departed), describe(out.Instead)
@@ -160,6 +171,11 @@ func judgePolicy(ctx context.Context, tr replay.Trace, meta evtchn.Meta, p evtch
 // WriteText writes whether the recorded policy reproduces the trace, and the comparison. Lines have at most 100 columns.
 func (r *PolicyReport) WriteText(w io.Writer) error {
 	var b bytes.Buffer
+	if r.Predicted {
+		r.predicted(&b)
+		_, err := w.Write(b.Bytes())
+		return err
+	}
 	switch {
 	case r.Divergence != nil:
 		fmt.Fprintf(&b, "Replaying the recorded policy, %s, DIVERGED at event %s.\n  recorded  %s\n  replayed  %s\n",

@@ -14,6 +14,7 @@ import (
 	"github.com/evtrace/evtrace/evtchn"
 	"github.com/evtrace/evtrace/evtchn/system"
 	"github.com/evtrace/evtrace/replay"
+	"github.com/evtrace/evtrace/replay/predict"
 	"github.com/evtrace/evtrace/store"
 )
 
@@ -125,7 +126,7 @@ func codeOf(err error) int {
 		return codeUsage
 	case errors.Is(err, replay.ErrDivergence):
 		return codeDiverged
-	case errors.Is(err, replay.ErrObserved):
+	case errors.Is(err, replay.ErrObserved), errors.Is(err, predict.ErrFIFO):
 		return codeUndecided
 	}
 	return codeInternal
@@ -142,6 +143,8 @@ func hintOf(err error) string {
 	case errors.Is(err, system.ErrScenario):
 		return `"evtrace scenarios" lists those that are built in, "evtrace scenarios --fields" the keys of a file`
 	case errors.Is(err, replay.ErrObserved):
+		return "evtrace replay --policy P predicts what it might have been under a policy; evtrace analyze judges it as it is"
+	case errors.Is(err, predict.ErrFIFO):
 		return "evtrace analyze judges it as it is"
 	}
 	return ""

@@ -18,6 +18,7 @@ func newReplay(a *app) *cobra.Command {
 	var (
 		policies []string
 		json     bool
+		popt     analyze.PredictOptions
 	)
 	c := &cobra.Command{
 		Use:     "replay TRACE [--policy P]...",
@@ -47,7 +48,17 @@ the recorded policy does not reproduce the trace.`,
 				return err
 			}
 			defer t.Close()
-			r, err := a.replay(cmd.Context(), t, list)
+			var r *analyze.PolicyReport
+			switch observed := t.Meta().Source == evtchn.SourceObserved; {
+			case observed && len(list) == 0:
+				return about(t.name, replay.ErrObserved)
+			case observed:
+				r, err = a.predict(cmd.Context(), t, list, popt)
+			case cmd.Flags().Changed("draws") || cmd.Flags().Changed("seed"):
+				return usageErrorf("", "--draws and --seed are for predictions: %s is a recording, and is computed", t.name)
+			default:
+				r, err = a.replay(cmd.Context(), t, list)
+			}
 			if err != nil {
 				return err
 			}
@@ -65,6 +76,8 @@ the recorded policy does not reproduce the trace.`,
 	fl := c.Flags()
 	fl.StringArrayVar(&policies, "policy", nil, "`POLICY` to run under: a preset, choices, or all; may be repeated")
 	fl.BoolVar(&json, "json", false, "as JSON")
+	fl.IntVar(&popt.Draws, "draws", 3, "of a capture: how many `TIMES` latencies are drawn, for the spread")
+	fl.Uint64Var(&popt.Seed, "seed", 1, "of a capture: `SEED` of the first draw")
 	_ = c.RegisterFlagCompletionFunc("policy", completePolicies)
 	return c
 }
@@ -113,9 +126,6 @@ func splitPolicies(spec string) []string {
 
 // replay runs a trace under its own policy, and under others.
 func (a *app) replay(ctx context.Context, t *trace, list []evtchn.Policy) (*analyze.PolicyReport, error) {
-	if t.Meta().Source != evtchn.SourceSim {
-		return nil, about(t.name, replay.ErrObserved)
-	}
 	if _, err := replay.Policy(t); err != nil {
 		return nil, unreadable(fmt.Errorf("%s: the recorded policy: %w", t.name, err))
 	}
@@ -133,6 +143,22 @@ func (a *app) replay(ctx context.Context, t *trace, list []evtchn.Policy) (*anal
 	r, err := analyze.Policies(ctx, t, list, true, analyze.Options{MaxFindings: 1}, opt)
 	if errors.Is(err, system.ErrScenario) || errors.Is(err, evtchn.ErrConfig) || errors.Is(err, analyze.ErrOrder) {
 		err = unreadable(about(t.name, err)) // the scenario is the trace's own
+	}
+	return r, about(t.name, err)
+}
+
+// predict says what a capture would have been under some policies.
+func (a *app) predict(ctx context.Context, t *trace, list []evtchn.Policy, opt analyze.PredictOptions) (*analyze.PolicyReport, error) {
+	if opt.Draws < 1 {
+		return nil, usageErrorf("", "--draws: got %d, want 1 or more", opt.Draws)
+	}
+	p := a.newProgress("predicting", "events", false)
+	defer p.done()
+	total := t.Meta().Events * uint64(1+len(list)*opt.Draws)
+	opt.Progress = func(n uint64) { p.at(n, part(n, total)) }
+	r, err := analyze.Predict(ctx, t, list, analyze.Options{MaxFindings: 1}, opt)
+	if errors.Is(err, evtchn.ErrConfig) || errors.Is(err, analyze.ErrOrder) {
+		err = unreadable(about(t.name, err))
 	}
 	return r, about(t.name, err)
 }
