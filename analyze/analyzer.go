@@ -48,7 +48,8 @@ type Analyzer struct {
 	ports     []*portTrack // by port; nil: nothing known of it
 	anyVCPU   bool         // the policy lets every vcpu handle every port, or hands it on: a SEL bit is never on a wrong vcpu
 	deferring bool         // the policy lets a vcpu step back from a port that it has picked: judge with the next event
-	gapAll    step         // last gap of which the vcpu is not known
+	gapAll    gap          // last gap of which the vcpu is not known
+	holes     holes        // all gaps but a lost beginning
 
 	last        evtchn.Seq
 	first, now  evtchn.Time
@@ -153,6 +154,9 @@ func (a *Analyzer) Add(ev *evtchn.Event) error {
 		a.noteUrge(ev)
 	}
 	a.note(ev, target)
+	if ev.VCPU >= 0 && recorded(ev) {
+		a.v[ev.VCPU].heard, a.v[ev.VCPU].lastAt = true, ev.Time
+	}
 	switch ev.Kind {
 	case evtchn.KindIOReq, evtchn.KindSend, evtchn.KindPortBind:
 		a.noteRequest(ev)
@@ -161,6 +165,15 @@ func (a *Analyzer) Add(ev *evtchn.Event) error {
 		a.settled(p, ev)
 	}
 	return nil
+}
+
+// recorded reports whether the event is a record of its vcpu.
+func recorded(ev *evtchn.Event) bool {
+	switch ev.Kind {
+	case evtchn.KindGap, evtchn.KindTie, evtchn.KindRunState, evtchn.KindXenCall:
+		return false
+	}
+	return !ev.Inferred()
 }
 
 // hearsay reports whether the event only says how a port was bound when the trace began, which a side file of a capture told.
@@ -268,19 +281,7 @@ func (a *Analyzer) note(ev *evtchn.Event, target evtchn.VCPU) {
 			}
 		}
 	case evtchn.KindGap:
-		a.gaps++
-		if a.events > a.gaps {
-			a.gapInside = true
-		} else {
-			a.beginLost++
-		}
-		if target >= 0 {
-			a.v[target].gap = a.step(ev, target)
-			a.v[target].gap.arg = ev.Args[1]
-		} else {
-			a.gapAll = a.step(ev, target)
-			a.gapAll.arg = ev.Args[1]
-		}
+		a.noteGap(ev, target)
 	case evtchn.KindEnd:
 		a.endRecorded = true
 	case evtchn.KindSnap:

@@ -223,7 +223,7 @@ func TestCases(t *testing.T) {
 			observed: true,
 			trace:    observedLoss + "112 2060 - - gap target=v1 lost=12\n" + observedNoise,
 			verdict:  VerdictUnknown, kind: KindUnknown, cause: CauseMaskedElsewhere, seq: 109, vcpu: 1,
-			why: "Undecided: 12 records of vcpu 1 were lost before (#112), and could have shown that somebody was told.",
+			why: "Undecided: 12 records of vcpu 1 were lost between 0.002 ms and 0.002 ms (#112), and could have shown that somebody was told.",
 		},
 		{
 			name:     "records of a vcpu that has nothing to do with it are missing",

@@ -36,7 +36,7 @@ func TestDoubts(t *testing.T) {
 		{"an event of no port of the trace", func(*evtchn.Meta) {}, quiet + "300 6000000 v0 task:0 mask.tas p9999 = 0\n", VerdictUnknown,
 			"unknown (undecided): 1 event is of a vcpu, a port or a kind that the trace does not have. No event was seen to be missed (1 event, 1 delivered)."},
 		{"gaps", func(m *evtchn.Meta) { m.Lost = 1234 }, quiet + "300 6000000 - - gap target=v1 lost=1234\n", VerdictUnknown,
-			"unknown (undecided): 1 gap in the trace, with 1,234 records lost. No event was seen to be missed (1 event, 1 delivered)."},
+			"unknown (undecided): 1 gap in the trace, with 1,234 records lost. Outside of the gaps, which is 0 ns of 6.00 ms, no event was seen to be missed (1 event, 1 delivered). 1 port was not handled since (70): an event of theirs may be lost."},
 		{"a lost beginning", func(m *evtchn.Meta) { m.Counts = map[string]uint64{"clear": 1000, "mask": 234} }, "1 0 - - gap target=- lost=5\n" + shift(t, quiet, 10),
 			VerdictUnknown, "unknown (undecided): the beginning of the recording was lost, and which ports were pending since then is not known. " +
 				"No event was seen to be missed (1 event, 1 delivered) in the 1,234 records that are left of the recording."},

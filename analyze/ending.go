@@ -34,8 +34,11 @@ func (d *draft) involved(e *ending) evtchn.VCPUSet {
 	return set
 }
 
+// known is the step up to which missing records do not matter: what came after it proves the state of the port then.
+func (d *draft) known() evtchn.Seq { return max(d.pending.seq, d.proof.left.seq, d.proof.ignored.seq) }
+
 // gapIn finds a gap in the records of the vcpus since the step.
-func (a *Analyzer) gapIn(since evtchn.Seq, vs evtchn.VCPUSet) (step, bool) {
+func (a *Analyzer) gapIn(since evtchn.Seq, vs evtchn.VCPUSet) (gap, bool) {
 	if a.gapAll.ok() && a.gapAll.seq > since {
 		return a.gapAll, true
 	}
@@ -44,7 +47,7 @@ func (a *Analyzer) gapIn(since evtchn.Seq, vs evtchn.VCPUSet) (step, bool) {
 			return g, true
 		}
 	}
-	return step{}, false
+	return gap{}, false
 }
 
 // ending is how a finding ends, and what it was that ended it.
@@ -59,7 +62,8 @@ type ending struct {
 	vanished step
 	erased   step
 	dropped  step
-	gap      step
+	gap      gap // in the records that it rests on
+	hole     gap // in which it may have been handled
 	swept    bool
 	late     bool // past the bound only
 	young    bool
@@ -77,7 +81,7 @@ type ending struct {
 func (a *Analyzer) emit(t *portTrack, d *draft, e *ending) {
 	if (e.kind == KindLost || e.kind == KindLate) && !e.late {
 		vs := d.involved(e)
-		if g, ok := a.gapIn(d.pending.seq, vs); ok && d.cause != CauseDropped {
+		if g, ok := a.gapIn(d.known(), vs); ok && d.cause != CauseDropped {
 			e.kind, e.gap = KindUnknown, g
 		} else if a.state.Observed && len(d.links) > 0 && d.owner == evtchn.NoVCPU {
 			e.kind, e.noOwner = KindUnknown, true

@@ -9,7 +9,7 @@ import "github.com/evtrace/evtrace/evtchn"
 func (a *Analyzer) opened(t *portTrack) {
 	a.cleared(t)
 	a.totals.Episodes++
-	t.open = true
+	t.open, t.used = true, true
 }
 
 // sinceBefore counts an episode of which the trace shows that it is under way, and not where it began.

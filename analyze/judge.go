@@ -147,7 +147,8 @@ func (a *Analyzer) deliver(t *portTrack, pk *pick) {
 	if t.draft != nil && t.draft.exposed {
 		exposedAt, exposed = t.draft.exposedAt, true
 	}
-	if exposed && !t.delivered {
+	t.handledAt, t.used = pk.seq, true
+	if exposed && !t.delivered && !t.hole.ok() {
 		a.latency.add(pk.at - exposedAt)
 		if t.draft == nil && !pk.lucky {
 			a.slowest = max(a.slowest, pk.at-exposedAt)
@@ -245,6 +246,7 @@ func (a *Analyzer) undecided(t *portTrack, noticed *step) {
 func (a *Analyzer) noteClear(ev *evtchn.Event, target evtchn.VCPU, t *portTrack) {
 	st := a.step(ev, target)
 	a.cleared(t)
+	t.handledAt = ev.Seq
 	switch {
 	case t.draft != nil && ev.VCPU >= 0:
 		// Noticed by clearing: a capture may not show the delivery, and a poller has none.
@@ -265,6 +267,9 @@ func (a *Analyzer) noteClear(ev *evtchn.Event, target evtchn.VCPU, t *portTrack)
 
 // noteClose judges the closing of a port.
 func (a *Analyzer) noteClose(st step, t *portTrack) {
+	if t.draft == nil && t.open && t.hole.ok() {
+		a.gone(st.port, t, st)
+	}
 	a.closed(t)
 	if d := t.draft; d != nil {
 		a.emit(t, d, &ending{kind: KindLost, closed: st})
@@ -342,7 +347,8 @@ func (a *Analyzer) finishPort(p evtchn.Port, t *portTrack) {
 	exposed := s.Exposed(p)
 	unsure := t.draft == nil && exposed && !t.delivered && s.Observed && t.unsure.ok() &&
 		a.now-s.PortAt(p).ExposedAt > evtchn.Time(a.latency.max)
-	a.standing(p, t, !unsure)
+	lacking := t.draft == nil && exposed && t.open && t.hole.ok()
+	a.standing(p, t, !unsure && !lacking)
 	if t.drop != nil {
 		a.closeDrop(t)
 	}
@@ -358,6 +364,8 @@ func (a *Analyzer) finishPort(p evtchn.Port, t *portTrack) {
 		a.emit(t, t.draft, &e)
 	case t.draft != nil:
 		a.emit(t, t.draft, &ending{kind: KindLate, again: !exposed, inFlight: exposed})
+	case lacking:
+		a.gone(p, t, step{})
 	case unsure:
 		t.unsure.port = p
 		a.undecided(t, nil)

@@ -60,6 +60,7 @@ func (a *Analyzer) noteUrge(ev *evtchn.Event) {
 		*u = urge{}
 	case evtchn.KindUpcallExit:
 		*u = urge{}
+	case evtchn.KindTie, evtchn.KindRunState, evtchn.KindXenCall:
 	case evtchn.KindMaskTAS, evtchn.KindMaskClear, evtchn.KindMaskTAC, evtchn.KindMaskRead, evtchn.KindPendRead, evtchn.KindUpWrite,
 		evtchn.KindOwnerWrite, evtchn.KindAcceptSet, evtchn.KindAcceptClear, evtchn.KindPortVCPU, evtchn.KindUpTAS, evtchn.KindReturn:
 	case evtchn.KindHypercall:

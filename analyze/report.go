@@ -21,7 +21,8 @@ type Report struct {
 	Counts   map[string]uint64 `json:"counts"` // events by kind
 	Costs    Costs             `json:"costs"`
 	Requests Requests          `json:"requests"`
-	Missing  []string          `json:"missing"` // what the trace lacks that an answer may need
+	Vouched  *Vouched          `json:"vouched,omitempty"` // of a trace with gaps: for what the report speaks
+	Missing  []string          `json:"missing"`           // what the trace lacks that an answer may need
 }
 
 // ExitCode is that of the verdict.
@@ -164,6 +165,7 @@ func (a *Analyzer) report() *Report {
 		Counts:   make(map[string]uint64),
 		Groups:   a.tally.list(),
 		Doubts:   a.doubts(),
+		Vouched:  a.vouched(),
 	}
 	if r.Verdict == VerdictClean && len(r.Doubts) > 0 {
 		r.Verdict = VerdictUnknown

@@ -33,8 +33,8 @@ func (w *writer) tellSettle() []string {
 	}
 	say := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
 	switch {
-	case e.gap.ok():
-		say("a capture without lost records: a larger buffer (buffer_size_kb), or a shorter one around the fault")
+	case e.gap.ok(), e.hole.ok():
+		say("a capture in which no records are lost: a larger buffer (buffer_size_kb, for each vcpu), or a shorter time around the fault; for what still is as it was, Xen's table of ports (xl debug-keys e; xl dmesg), for evtrace doctor")
 	case e.noOwner:
 		say("the probe bind_cpu, or the side file lsevtchn.before.txt: to which vcpu the port is bound")
 	case e.tied.ok():

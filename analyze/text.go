@@ -227,6 +227,15 @@ func (p *page) figures(r *Report) {
 		}
 		p.wrap("Requests   ", s)
 	}
+	if v := r.Vouched; v != nil {
+		g := &v.Longest[0]
+		whose := "some vcpu"
+		if g.VCPU >= 0 {
+			whose = fmt.Sprintf("vcpu %d", g.VCPU)
+		}
+		p.wrap("Gaps       ", fmt.Sprintf("%s, in %s of the time; the longest: %s of %s before %s (#%d)", count(t.Gaps, "gap"),
+			p.c.duration(max(v.Of-v.Outside, 0)), p.c.duration(max(g.To-g.From, 0)), whose, p.c.moment(g.To), g.Seq))
+	}
 	if s := r.Totals.others(); s != "" && t.ABI != "fifo" { // of FIFO, only deliveries are known
 		p.wrap("Others     ", s)
 	}

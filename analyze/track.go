@@ -33,7 +33,9 @@ type vcpuTrack struct {
 	xchg    step           // last taking of its SEL
 	look    step           // last reading of a word
 	swept   step           // its last tick that looked at every word
-	gap     step           // last gap in its records
+	gap     gap            // last gap in its records
+	lastAt  evtchn.Time    // of its last record
+	heard   bool           // it has one
 	told    step           // last store to its UP or kick of it
 	running evtchn.Port    // whose handler it runs
 	sel     []selTrack     // by word, grown on demand
@@ -95,6 +97,7 @@ type portTrack struct {
 	closing bool // its user has let go of it
 	armed   bool // PEND has been set since the last delivery
 	drop    *draft
+	used    bool // it has had an event
 	viaXen  bool // the capture shows an unmask of it by EVTCHNOP_unmask
 
 	// The episode.
@@ -113,7 +116,10 @@ type portTrack struct {
 	handled   step // its handler was done before PEND was cleared
 	overrun   uint32
 	exposures []evtchn.Time
+	hole      gap // records were lost that may show its handling
 	draft     *draft
+
+	handledAt evtchn.Seq // last delivery, or clearing, of any episode
 }
 
 // maxExposures bounds how many moments of exposure are kept of an episode, and maxLinks how many times in vain are told in full.
@@ -129,6 +135,7 @@ func (t *portTrack) begin(set step) {
 	t.sels = [3]step{}
 	t.masked = evtchn.Unknown
 	t.atBind, t.delivered = false, false
+	t.hole = gap{}
 	t.overrun = 0
 	t.exposures = t.exposures[:0]
 	t.armed = true

@@ -290,6 +290,13 @@ func (w *writer) tellSlow() {
 func (w *writer) tellEnd() {
 	d, e, c := w.d, w.e, w.a.clock
 	switch {
+	case e.hole.ok():
+		w.say("Undecided: %s, and could have shown that it was handled.", w.lost(&e.hole))
+		if e.closed.ok() {
+			w.say("After that the port was not handled until it was closed %s.", w.at(&e.closed))
+		} else {
+			w.say("After that the port was not handled until the trace ends at %s.", c.when(w.a.now))
+		}
 	case e.vanished.ok():
 		w.say("By %s it had been cleared: somebody noticed it, and the trace does not show when.", w.ref(&e.vanished))
 	case e.closed.ok():
@@ -345,15 +352,7 @@ func (w *writer) tellMissing() {
 	e, c := w.e, w.a.clock
 	switch {
 	case e.gap.ok():
-		whose := "of vcpu " + fmt.Sprint(e.gap.target)
-		if e.gap.target < 0 {
-			whose = "of some vcpu"
-		}
-		lost := "records"
-		if e.gap.arg > 0 {
-			lost = count(e.gap.arg, "record")
-		}
-		w.say("Undecided: %s %s were lost before %s, and could have shown that somebody was told.", lost, whose, w.ref(&e.gap))
+		w.say("Undecided: %s, and could have shown that somebody was told.", w.lost(&e.gap))
 	case e.noOwner:
 		w.say("Undecided: the trace does not say to which vcpu the port is bound.")
 	case e.tied.ok():
@@ -364,6 +363,23 @@ func (w *writer) tellMissing() {
 		w.say("Undecided: the trace ends %s after it was exposed, and a normal delivery took up to %s.",
 			c.span(w.a.now-w.d.exposedAt), c.span(evtchn.Time(w.a.latency.max)))
 	}
+}
+
+// lost says which records are missing.
+func (w *writer) lost(g *gap) string {
+	whose := fmt.Sprintf("of vcpu %d", g.target)
+	if g.target < 0 {
+		whose = "of some vcpu"
+	}
+	lost := "records"
+	if g.arg > 0 {
+		lost = count(g.arg, "record")
+	}
+	were := "were"
+	if g.arg == 1 {
+		were = "was"
+	}
+	return fmt.Sprintf("%s %s %s lost between %s and %s %s", lost, whose, were, w.a.clock.when(g.from), w.a.clock.when(g.at), w.ref(&g.step))
 }
 
 // tellDrop tells of an event without a taker.
