@@ -349,6 +349,8 @@ func (a *Analyzer) notePort(ev *evtchn.Event, target evtchn.VCPU, vt *vcpuTrack,
 		if t.drop != nil {
 			a.closeDrop(t)
 		}
+	case evtchn.KindTie:
+		a.noteTie(ev, target, t)
 	case evtchn.KindPortVCPU:
 		t.moved = a.step(ev, target)
 	case evtchn.KindPortClose:

@@ -11,6 +11,9 @@ func (a *Analyzer) link(p evtchn.Port, t *portTrack, ps *evtchn.PortState, st st
 	if t.unmask.seq > l.unmask.seq && t.unmask.seq > t.set.seq {
 		l.unmask = t.unmask
 	}
+	if t.tie.seq > l.unmask.seq && t.tie.vcpu == l.unmask.vcpu {
+		l.tie = t.tie
+	}
 	if l.found.seq < l.unmask.seq {
 		l.found = step{}
 	}

@@ -74,7 +74,9 @@ type ending struct {
 	noOwner  bool
 	bare     bool // it does not stand by itself
 	doubtful Kind // then: what it is if others bear it out
-	tied     step // then: an unmask of which it is not known whether it came after the send
+	tied     tie  // the order of which it hangs on is not known
+	perhaps  bool // the taken order has it signalled as it should be
+	passed   step // then: an upcall of its vcpu that did not handle it
 }
 
 // emit turns a draft into a finding, or into unknown where missing evidence could change it.

@@ -163,6 +163,12 @@ func (a *Analyzer) deliver(t *portTrack, pk *pick) {
 			break
 		}
 		a.closeNoticed(t, pk)
+	case !t.delivered && a.tieOpen(p, t, pk):
+		e := ending{noticed: pk.step, rescuer: a.rescuer(p, pk)}
+		if e.rescuer == p {
+			e.rescuer = evtchn.NoPort
+		}
+		a.undecidedTie(t, p, &e)
 	case t.unsure.ok() && exposed && !t.delivered && !pk.own && a.rescuer(p, pk) != evtchn.NoPort && a.rescuer(p, pk) != p:
 		a.undecided(t, &pk.step)
 	case exposed && !t.delivered && a.opt.LateAfter > 0 && pk.at-exposedAt > a.opt.LateAfter:
@@ -171,6 +177,7 @@ func (a *Analyzer) deliver(t *portTrack, pk *pick) {
 		a.emit(t, d, &ending{kind: KindLate, noticed: pk.step, late: true})
 	}
 	t.delivered, t.armed, t.pickedS = true, false, pk.step
+	t.maybe, t.passed = tie{}, step{}
 	a.stopRunning(vt, pk.vcpu)
 	t.running, t.handled, t.overrun = pk.vcpu, step{}, 0
 	vt.running = p
@@ -269,7 +276,10 @@ func (a *Analyzer) noteClear(ev *evtchn.Event, target evtchn.VCPU, t *portTrack)
 func (a *Analyzer) noteClose(st step, t *portTrack) {
 	if t.draft == nil && t.open && t.hole.ok() {
 		a.gone(st.port, t, st)
+	} else if t.draft == nil && t.open && t.passed.ok() {
+		a.undecidedTie(t, st.port, &ending{closed: st})
 	}
+	t.maybe, t.passed = tie{}, step{}
 	a.closed(t)
 	if d := t.draft; d != nil {
 		a.emit(t, d, &ending{kind: KindLost, closed: st})
@@ -348,7 +358,8 @@ func (a *Analyzer) finishPort(p evtchn.Port, t *portTrack) {
 	unsure := t.draft == nil && exposed && !t.delivered && s.Observed && t.unsure.ok() &&
 		a.now-s.PortAt(p).ExposedAt > evtchn.Time(a.latency.max)
 	lacking := t.draft == nil && exposed && t.open && t.hole.ok()
-	a.standing(p, t, !unsure && !lacking)
+	perhaps := t.draft == nil && exposed && t.open && t.passed.ok()
+	a.standing(p, t, !unsure && !lacking && !perhaps)
 	if t.drop != nil {
 		a.closeDrop(t)
 	}
@@ -366,6 +377,8 @@ func (a *Analyzer) finishPort(p evtchn.Port, t *portTrack) {
 		a.emit(t, t.draft, &ending{kind: KindLate, again: !exposed, inFlight: exposed})
 	case lacking:
 		a.gone(p, t, step{})
+	case perhaps:
+		a.undecidedTie(t, p, &ending{})
 	case unsure:
 		t.unsure.port = p
 		a.undecided(t, nil)

@@ -81,12 +81,18 @@ func (a *Analyzer) noteProof(ev *evtchn.Event) {
 		return
 	}
 	for _, p := range a.state.ExposedPorts() {
-		if int(p) >= len(a.ports) || a.ports[p] == nil || a.ports[p].draft == nil {
+		if int(p) >= len(a.ports) || a.ports[p] == nil {
 			continue
 		}
 		t := a.ports[p]
-		d := t.draft
 		ps := a.state.PortAt(p)
+		if m := &t.maybe; m.ok() && !t.passed.ok() && ps.Owner == ev.VCPU && m.at < entry.at && ps.ExposedAt < entry.at && ps.ExposedSeq < entry.seq {
+			t.passed = entry
+		}
+		d := t.draft
+		if d == nil {
+			continue
+		}
 		if vt.forced != 0 && ev.Args[0] == 0 && !d.proof.left.ok() && t.sel.ok() && t.sel.target == ev.VCPU && t.sel.guest() &&
 			t.sel.seq >= vt.forced && t.sel.seq < entry.seq {
 			d.proof.left = entry

@@ -17,13 +17,6 @@ func (w *writer) tellBare() {
 	}
 }
 
-// tellTie says what the two orders of records with the same time lead to.
-func (w *writer) tellTie() {
-	set, u := &w.d.pending, &w.e.tied
-	w.say("Undecided: %s set it pending (#%d) and vcpu %d unmasked it (#%d) at the same time by the trace's clock. If it was pending first, it was unmasked in vain; if it was unmasked first, then Xen told vcpu %d, as it should.",
-		w.vcpu(set), set.seq, u.vcpu, u.seq, w.d.owner)
-}
-
 // tellSettle says what would decide an undecided finding: which probe, file or clock.
 func (w *writer) tellSettle() []string {
 	e, d := w.e, w.d

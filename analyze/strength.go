@@ -86,24 +86,12 @@ func (a *Analyzer) doubt(t *portTrack, d *draft, e *ending) {
 		return
 	}
 	e.bare = true
-	if s == StrengthWeak {
-		e.tied = tied(d)
-	}
+	e.tied = d.tied()
 	if d.cause == CauseMaskedElsewhere && !e.tied.ok() && (e.kind == KindLate || s != StrengthWeak) {
 		e.doubtful = e.kind
 		a.tally.doubtful[groupKey{e.kind, d.cause, d.port}]++
 	}
 	e.kind = KindUnknown
-}
-
-// tied finds an unmask in vain that bears the same time as the setting of PEND by another vcpu: which was first is not known.
-func tied(d *draft) step {
-	for i := range d.links {
-		if u := &d.links[i].unmask; u.ok() && d.pending.ok() && u.at == d.pending.at && u.vcpu != d.pending.vcpu {
-			return *u
-		}
-	}
-	return step{}
 }
 
 // corroborate lets findings count whose own evidence leaves room for another reading, a record that is missing: if another finding of

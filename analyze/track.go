@@ -116,9 +116,12 @@ type portTrack struct {
 	handled   step // its handler was done before PEND was cleared
 	overrun   uint32
 	exposures []evtchn.Time
+	tie       tie // of the last unmask: it may not have been in vain
 	hole      gap // records were lost that may show its handling
 	draft     *draft
 
+	maybe     tie        // it may have been unmasked in vain, since it was handled last
+	passed    step       // then: an upcall of its vcpu that did not handle it
 	handledAt evtchn.Seq // last delivery, or clearing, of any episode
 }
 
@@ -135,7 +138,7 @@ func (t *portTrack) begin(set step) {
 	t.sels = [3]step{}
 	t.masked = evtchn.Unknown
 	t.atBind, t.delivered = false, false
-	t.hole = gap{}
+	t.hole, t.tie = gap{}, tie{}
 	t.overrun = 0
 	t.exposures = t.exposures[:0]
 	t.armed = true
@@ -190,6 +193,7 @@ type draft struct {
 // link is one signalling in vain.
 type link struct {
 	unmask, found, sel, notify, asked, moved, barred, xchg, look, over, owned step
+	tie                                                                       tie
 	cause                                                                     Cause
 	vcpu, owner                                                               evtchn.VCPU
 	vain                                                                      bool // it was over before the wrong vcpu had looked

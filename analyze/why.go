@@ -96,6 +96,11 @@ func (w *writer) tell() {
 	case d.swallowed > 1:
 		w.say("%s more sends were swallowed because PEND was already set.", group(d.swallowed))
 	}
+	if e.perhaps {
+		w.tellTie()
+		w.tellPerhaps()
+		return
+	}
 	w.tellEnd()
 	w.tellMissing()
 }
