@@ -46,6 +46,7 @@ type Analyzer struct {
 
 	v         []vcpuTrack
 	ports     []*portTrack // by port; nil: nothing known of it
+	fifo      bool         // the ABI has queues, of which nothing is known, in place of selectors
 	anyVCPU   bool         // the policy lets every vcpu handle every port, or hands it on: a SEL bit is never on a wrong vcpu
 	deferring bool         // the policy lets a vcpu step back from a port that it has picked: judge with the next event
 	gapAll    gap          // last gap of which the vcpu is not known
@@ -84,6 +85,7 @@ func NewAnalyzer(meta evtchn.Meta, opt Options) (*Analyzer, error) {
 		return nil, err
 	}
 	a := &Analyzer{meta: meta, opt: opt, clock: newClock(&meta), state: s, v: make([]vcpuTrack, len(s.V)), latency: newHistogram(), tally: newTally()}
+	a.fifo = meta.ABI == "fifo"
 	if p, err := evtchn.ParsePolicy(meta.Policy); err == nil && !s.Observed {
 		a.follow(p)
 		a.deferring = p.Ack == evtchn.Ack2021

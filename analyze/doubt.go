@@ -37,7 +37,7 @@ func (a *Analyzer) doubts() []string {
 		say("no record of the trace is about a port")
 	}
 	if m.ABI == "fifo" {
-		say("the FIFO ABI is not judged yet")
+		say("the trace is of the FIFO ABI, and whether a port stands in one of its queues is not recorded")
 	}
 	if n := a.totals.NotRecognised; n > 0 {
 		say("%s of a vcpu, a port or a kind that the trace does not have", isAre(n, "event"))
@@ -74,7 +74,7 @@ func (a *Analyzer) missing() []string {
 		say("the recording ends early: what came after its last event is not known")
 	}
 	if m.ABI == "fifo" && !slices.ContainsFunc(list, func(s string) bool { return strings.Contains(s, "FIFO") }) {
-		say("the trace is of the FIFO ABI, whose queues are not judged yet: a lost event would not be found")
+		say("the trace is of the FIFO ABI: deliveries and how long they took are known, but not whether a port stands in a queue, so a lost event would not be found")
 	}
 	if a.disordered() {
 		say("%s of %s far out of the order of their times, as when files were joined or lines sorted: what came before what is not known",

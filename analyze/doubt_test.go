@@ -26,7 +26,7 @@ func TestDoubts(t *testing.T) {
 			"unknown (undecided): unmask was not probed for. No event was seen to be missed (1 event, 1 delivered)."},
 		{"three probes", func(m *evtchn.Meta) { m.Unprobed = []string{"unmask", "mask", "scan"} }, quiet, VerdictUnknown,
 			"unknown (undecided): unmask, mask and scan were not probed for. No event was seen to be missed (1 event, 1 delivered)."},
-		{"FIFO", func(m *evtchn.Meta) { m.ABI = "fifo" }, quiet, VerdictUnknown, "unknown (undecided): the FIFO ABI is not judged yet."},
+		{"FIFO", func(m *evtchn.Meta) { m.ABI = "fifo" }, quiet, VerdictUnknown, "unknown (undecided): the trace is of the FIFO ABI, and whether a port stands in one of its queues is not recorded. No event was seen to be missed (1 event, 1 delivered)."},
 		{"no events", func(*evtchn.Meta) {}, "", VerdictUnknown, "unknown (undecided): the trace has no events."},
 		{"no ports", func(*evtchn.Meta) {}, boot, VerdictUnknown, "unknown (undecided): no record of the trace is about a port."},
 		{"hearsay", func(*evtchn.Meta) {}, boot + "10 5 - - port.bind p70 state=ipi notify=v0 peer=0x0 inferred\n11 5 - - owner.write p70 target=v0 inferred\n",
@@ -69,7 +69,7 @@ func TestDoubts(t *testing.T) {
 			if err := r.WriteText(&b, TextOptions{}); err != nil {
 				t.Fatal(err)
 			}
-			if n := strings.Count(b.String(), "of the FIFO ABI"); n > 1 {
+			if n := strings.Count(b.String(), "  - the trace is of the FIFO ABI"); n > 1 {
 				t.Errorf("the FIFO ABI is missing %d times:\n%s", n, &b)
 			}
 		})

@@ -76,7 +76,8 @@ type ending struct {
 	doubtful Kind // then: what it is if others bear it out
 	tied     tie  // the order of which it hangs on is not known
 	perhaps  bool // the taken order has it signalled as it should be
-	passed   step // then: an upcall of its vcpu that did not handle it
+	queued   bool // with FIFO: whether it stands in a queue is not known
+	passed   step // of perhaps and queued: an upcall of its vcpu that did not handle it
 }
 
 // emit turns a draft into a finding, or into unknown where missing evidence could change it.

@@ -37,7 +37,7 @@ func (r *Report) headline() string {
 			add(KindUnknown, strings.TrimSpace(of+"undecided, for what would tell is missing"))
 		} else if r.Vouched != nil && t.Episodes > 0 {
 			parts = append(parts, r.outside(clock{factor: 1, ticks: r.Trace.Unit == "ticks"}))
-		} else if t.Episodes > 0 && r.Trace.ABI != "fifo" {
+		} else if t.Episodes > 0 {
 			parts = append(parts, fmt.Sprintf("no event was seen to be missed (%s, %s delivered)%s", count(t.Episodes, "event"), group(t.Delivered), r.left()))
 		}
 		for i := range parts[1:] {

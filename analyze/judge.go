@@ -131,6 +131,7 @@ func (a *Analyzer) deliver(t *portTrack, pk *pick) {
 	p := pk.port
 	a.picked(t)
 	vt := &a.v[pk.vcpu]
+	t.stats.add(pk, pk.exposed && !t.delivered && !t.hole.ok())
 	exact := !a.state.Observed && a.gaps == 0
 	if exact {
 		if !t.armed && t.pickedS.ok() {
@@ -142,6 +143,9 @@ func (a *Analyzer) deliver(t *portTrack, pk *pick) {
 		if pk.alien {
 			a.violation(KindWrongVCPU, CauseNotAccepted, t, pk)
 		}
+	}
+	if a.fifo && a.elsewhere(t, pk) {
+		a.violation(KindWrongVCPU, CauseNotAccepted, t, pk)
 	}
 	exposedAt, exposed := pk.exposedAt, pk.exposed
 	if t.draft != nil && t.draft.exposed {
@@ -177,7 +181,7 @@ func (a *Analyzer) deliver(t *portTrack, pk *pick) {
 		a.emit(t, d, &ending{kind: KindLate, noticed: pk.step, late: true})
 	}
 	t.delivered, t.armed, t.pickedS = true, false, pk.step
-	t.maybe, t.passed = tie{}, step{}
+	t.maybe, t.passed, t.passes = tie{}, step{}, 0
 	a.stopRunning(vt, pk.vcpu)
 	t.running, t.handled, t.overrun = pk.vcpu, step{}, 0
 	vt.running = p
@@ -276,10 +280,10 @@ func (a *Analyzer) noteClear(ev *evtchn.Event, target evtchn.VCPU, t *portTrack)
 func (a *Analyzer) noteClose(st step, t *portTrack) {
 	if t.draft == nil && t.open && t.hole.ok() {
 		a.gone(st.port, t, st)
-	} else if t.draft == nil && t.open && t.passed.ok() {
+	} else if t.draft == nil && t.open && t.maybe.ok() && t.passed.ok() {
 		a.undecidedTie(t, st.port, &ending{closed: st})
 	}
-	t.maybe, t.passed = tie{}, step{}
+	t.maybe, t.passed, t.passes = tie{}, step{}, 0
 	a.closed(t)
 	if d := t.draft; d != nil {
 		a.emit(t, d, &ending{kind: KindLost, closed: st})
@@ -358,8 +362,9 @@ func (a *Analyzer) finishPort(p evtchn.Port, t *portTrack) {
 	unsure := t.draft == nil && exposed && !t.delivered && s.Observed && t.unsure.ok() &&
 		a.now-s.PortAt(p).ExposedAt > evtchn.Time(a.latency.max)
 	lacking := t.draft == nil && exposed && t.open && t.hole.ok()
-	perhaps := t.draft == nil && exposed && t.open && t.passed.ok()
-	a.standing(p, t, !unsure && !lacking && !perhaps)
+	perhaps := t.draft == nil && exposed && t.open && t.maybe.ok() && t.passed.ok()
+	queued := a.fifo && exposed && t.open && !lacking
+	a.standing(p, t, !unsure && !lacking && !perhaps && !queued)
 	if t.drop != nil {
 		a.closeDrop(t)
 	}
@@ -377,6 +382,8 @@ func (a *Analyzer) finishPort(p evtchn.Port, t *portTrack) {
 		a.emit(t, t.draft, &ending{kind: KindLate, again: !exposed, inFlight: exposed})
 	case lacking:
 		a.gone(p, t, step{})
+	case queued && (t.passed.ok() || a.now-s.PortAt(p).ExposedAt > evtchn.Time(a.latency.max)):
+		a.unhandled(p, t)
 	case perhaps:
 		a.undecidedTie(t, p, &ending{})
 	case unsure:

@@ -86,8 +86,10 @@ func (a *Analyzer) noteProof(ev *evtchn.Event) {
 		}
 		t := a.ports[p]
 		ps := a.state.PortAt(p)
-		if m := &t.maybe; m.ok() && !t.passed.ok() && ps.Owner == ev.VCPU && m.at < entry.at && ps.ExposedAt < entry.at && ps.ExposedSeq < entry.seq {
-			t.passed = entry
+		if m := &t.maybe; (m.ok() && m.at < entry.at || a.fifo) && ps.Owner == ev.VCPU && ps.ExposedAt < entry.at && ps.ExposedSeq < entry.seq {
+			if t.passes++; !t.passed.ok() {
+				t.passed = entry
+			}
 		}
 		d := t.draft
 		if d == nil {

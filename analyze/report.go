@@ -18,6 +18,7 @@ type Report struct {
 	Doubts   []string          `json:"doubts"` // why the trace cannot be called clean, whatever was found in it
 	Totals   Totals            `json:"totals"`
 	Latency  Latency           `json:"latency"`
+	Ports    []PortInfo        `json:"ports"`  // those that were handled
 	Counts   map[string]uint64 `json:"counts"` // events by kind
 	Costs    Costs             `json:"costs"`
 	Requests Requests          `json:"requests"`
@@ -166,6 +167,7 @@ func (a *Analyzer) report() *Report {
 		Groups:   a.tally.list(),
 		Doubts:   a.doubts(),
 		Vouched:  a.vouched(),
+		Ports:    a.portInfos(),
 	}
 	if r.Verdict == VerdictClean && len(r.Doubts) > 0 {
 		r.Verdict = VerdictUnknown

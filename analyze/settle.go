@@ -38,6 +38,8 @@ func (w *writer) tellSettle() []string {
 		say("the probe hc_unmask_2l, which records the unmasks that go through Xen")
 	case e.bare:
 		say("the probes bind_cpu and hc_bind_vcpu, which record to which vcpu a port is bound")
+	case e.queued:
+		say("Xen's table of ports while it is so (xl debug-keys e; xl dmesg), for evtrace doctor: a port that is pending, unmasked and not linked is lost")
 	case e.young:
 		say("a longer capture, or Xen's table of ports after it (xl debug-keys e; xl dmesg), for evtrace doctor")
 	case e.vanished.ok():

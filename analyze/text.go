@@ -13,6 +13,7 @@ type TextOptions struct {
 	Name  string // of the trace, for the commands that are suggested; "": TRACE
 	Full  int    // findings told in full; 0: 1
 	Rows  int    // further findings in the table; 0: 15, negative: all
+	Ports int    // ports in the table of deliveries; 0: none, with FIFO 10; negative: all
 	Width int    // columns; 0: 100
 	_     struct{}
 }
@@ -36,7 +37,7 @@ func (o *TextOptions) defaults() {
 // what the trace lacks, and what to do next. Errors are those of w.
 func (r *Report) WriteText(w io.Writer, opt TextOptions) error {
 	opt.defaults()
-	p := &page{width: opt.Width, c: clock{factor: 1, ticks: r.Trace.Unit == "ticks"}}
+	p := &page{width: opt.Width, fifo: r.Trace.ABI == "fifo", c: clock{factor: 1, ticks: r.Trace.Unit == "ticks"}}
 	p.wrap("", r.headline())
 	p.terms(r)
 	p.line("")
@@ -46,6 +47,10 @@ func (r *Report) WriteText(w io.Writer, opt TextOptions) error {
 	}
 	p.table(r, full, opt.Rows)
 	p.figures(r)
+	if opt.Ports == 0 && r.Trace.ABI == "fifo" {
+		opt.Ports = 10
+	}
+	p.ports(r, opt.Ports)
 	if len(r.Missing) > 0 {
 		p.line("")
 		p.line("Missing")
@@ -98,6 +103,7 @@ func (r *Report) next(name string) [][2]string {
 type page struct {
 	b     strings.Builder
 	width int
+	fifo  bool
 	c     clock
 }
 
@@ -139,7 +145,11 @@ func (p *page) finding(f *Finding) {
 	if f.OwnerVCPU >= 0 {
 		owner = fmt.Sprintf("bound to vcpu %d", f.OwnerVCPU)
 	}
-	p.line("%s  port %d, word %d, %s", f.ID, f.Port, f.Word, owner)
+	word := fmt.Sprintf("word %d, ", f.Word)
+	if p.fifo {
+		word = ""
+	}
+	p.line("%s  port %d, %s%s", f.ID, f.Port, word, owner)
 	if f.PendingAt != nil {
 		p.line("  pending    %s", p.c.moment(*f.PendingAt))
 	}
@@ -236,7 +246,7 @@ func (p *page) figures(r *Report) {
 		p.wrap("Gaps       ", fmt.Sprintf("%s, in %s of the time; the longest: %s of %s before %s (#%d)", count(t.Gaps, "gap"),
 			p.c.duration(max(v.Of-v.Outside, 0)), p.c.duration(max(g.To-g.From, 0)), whose, p.c.moment(g.To), g.Seq))
 	}
-	if s := r.Totals.others(); s != "" && t.ABI != "fifo" { // of FIFO, only deliveries are known
+	if s := r.Totals.others(); s != "" {
 		p.wrap("Others     ", s)
 	}
 }

@@ -62,7 +62,7 @@ func (a *Analyzer) undecidedTie(t *portTrack, p evtchn.Port, e *ending) {
 	}
 	e.kind, e.perhaps, e.tied, e.passed = KindUnknown, true, t.maybe, t.passed
 	a.emit(t, d, e)
-	t.maybe, t.passed = tie{}, step{}
+	t.maybe, t.passed, t.passes = tie{}, step{}, 0
 }
 
 // tellTie says what the two orders of records with the same time lead to.

@@ -120,8 +120,10 @@ type portTrack struct {
 	hole      gap // records were lost that may show its handling
 	draft     *draft
 
-	maybe     tie        // it may have been unmasked in vain, since it was handled last
-	passed    step       // then: an upcall of its vcpu that did not handle it
+	maybe     tie    // it may have been unmasked in vain, since it was handled last
+	passed    step   // then, or with FIFO: the first upcall of its vcpu, since it was exposed, that did not handle it
+	passes    uint64 // how many there were
+	stats     portStats
 	handledAt evtchn.Seq // last delivery, or clearing, of any episode
 }
 

@@ -96,6 +96,10 @@ func (w *writer) tell() {
 	case d.swallowed > 1:
 		w.say("%s more sends were swallowed because PEND was already set.", group(d.swallowed))
 	}
+	if e.queued {
+		w.tellQueued()
+		return
+	}
 	if e.perhaps {
 		w.tellTie()
 		w.tellPerhaps()
@@ -115,7 +119,7 @@ func (w *writer) tellSet() {
 	}
 	masked := ""
 	if t.stop.ok() && t.stop.seq > set.seq {
-		masked = fmt.Sprintf(", while it was masked, so no selector was set %s", w.ref2(set, &t.stop))
+		masked = fmt.Sprintf(", while it was masked, so %s %s", w.untold(), w.ref2(set, &t.stop))
 	} else if t.masked == evtchn.One {
 		masked = ", while it was masked"
 	}
@@ -406,13 +410,16 @@ func (w *writer) tellViolation() {
 	e, p := w.e, w.d.port
 	n := &e.noticed
 	w.tellSet()
-	switch e.kind {
-	case KindDuplicate:
+	switch {
+	case e.kind == KindDuplicate:
 		w.say("vcpu %d picked it up %s.", e.before.vcpu, w.at(&e.before))
 		w.say("vcpu %d picked it up once more %s, with no new event in between.", n.vcpu, w.at(n))
-	case KindConcurrent:
+	case e.kind == KindConcurrent:
 		w.say("vcpu %d picked it up %s, and was in its handler still", e.before.vcpu, w.at(&e.before))
 		w.why[len(w.why)-1] += fmt.Sprintf(" when vcpu %d picked it up %s.", n.vcpu, w.at(n))
+	case w.a.fifo:
+		w.say("The port had been bound to vcpu %d before %s.", w.d.owner, w.ref(&w.t.owned))
+		w.say("vcpu %d handled it %s all the same.", n.vcpu, w.at(n))
 	default:
 		w.say("vcpu %d read word %d %s and picked port %d up %s, which belongs to vcpu %d.", n.vcpu, w.a.state.Word(p),
 			w.ref(&e.before), p, w.at(n), w.d.owner)

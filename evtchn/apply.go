@@ -586,7 +586,7 @@ func (s *State) settle(p Port) {
 		s.exposed = append(s.exposed, p)
 		s.changed = append(s.changed, p)
 	}
-	noticed := ps.duties > 0 || ps.Request || s.someoneLooks(ps)
+	noticed := ps.duties > 0 || ps.Request || s.someoneLooks(ps) || s.fifo()
 	if noticed == (ps.UnnoticedSeq == 0) {
 		return
 	}

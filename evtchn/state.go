@@ -153,6 +153,10 @@ func NewState(meta Meta) (*State, error) {
 
 const fifoPorts = 1 << 17
 
+// fifo reports whether the ABI is FIFO. A port that is pending and unmasked stands in a queue there, or does not, and the events do not tell:
+// it is never called unnoticed.
+func (s *State) fifo() bool { return s.Words != s.WordBits }
+
 // Ports is the number of ports that the ABI has, the reserved port 0 included.
 func (s *State) Ports() int { return s.Words * s.WordBits }
 

@@ -22,6 +22,7 @@ func newAnalyze(a *app) *cobra.Command {
 		json bool
 		only string // ID of a finding
 		bare bool
+		port bool
 	)
 	c := &cobra.Command{
 		Use:     "analyze TRACE",
@@ -75,6 +76,9 @@ the worst finding: 0 clean, 10 lost, 11 late, 12 an invariant broken, 20 undecid
 				err = a.printJSON(r)
 			} else {
 				opt := analyze.TextOptions{Name: args[0]}
+				if port {
+					opt.Ports = -1
+				}
 				if all {
 					opt.Full = len(r.Findings)
 				}
@@ -92,6 +96,7 @@ the worst finding: 0 clean, 10 lost, 11 late, 12 an invariant broken, 20 undecid
 	fl.BoolVar(&all, "all", false, "tell every finding in full, not only the first")
 	fl.StringVar(&only, "finding", "", "tell the finding with this `ID`, such as lost:65#1, before the others")
 	fl.BoolVar(&bare, "no-events", false, "leave out the table of the finding's events")
+	fl.BoolVar(&port, "ports", false, "also list how often each port was handled, on which vcpus, and how fast")
 	fl.StringVar(&in.context, "context", "", "`DIR` of the files that go with a capture (default: beside it)")
 	fl.Float64Var(&in.tscHz, "tsc-hz", 0, "frequency of the TSC in `HZ`, for a capture with the clock x86-tsc")
 	fl.BoolVar(&json, "json", false, "report as JSON")

@@ -82,9 +82,6 @@ func (in *infer) unpair(p evtchn.Port) {
 func (in *infer) bind(r *record, p evtchn.Port) {
 	in.binding[r.pid] = p
 	in.ports[p] = portKnow{peer: in.ports[p].peer, bound: in.ports[p].bound, ownerEpoch: in.epoch, pendEpoch: in.epoch}
-	if in.fifo {
-		return
-	}
 	switch call := in.ioctls[r.pid]; call.cmd {
 	case ioctlBindInterdomain:
 		dom, rport := uint64(call.a0&0xffff), uint64(call.a1)
@@ -121,7 +118,7 @@ func (in *infer) ioctlRet(r *record) {
 	}
 	delete(in.ioctls, r.pid)
 	p := in.port(r.b)
-	if call.cmd != ioctlBindInterdomain || p == evtchn.NoPort || int32(r.b) <= 0 || in.fifo {
+	if call.cmd != ioctlBindInterdomain || p == evtchn.NoPort || int32(r.b) <= 0 {
 		return
 	}
 	if q := in.port(call.a1); q != evtchn.NoPort && q != p && in.ports[p].peer != q && (call.a0 == 0 || call.a0 == domSelf) {

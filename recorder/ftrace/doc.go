@@ -35,6 +35,6 @@
 //
 // # What it refuses to do
 //
-// It reads no ring buffers but those in a trace.dat; it draws no verdict. For the FIFO ABI, which has no selectors, it gives the
-// events that were seen and deduces nothing about PEND.
+// It reads no ring buffers but those in a trace.dat; it draws no verdict. For the FIFO ABI it deduces PEND and
+// MASK from sends, binds and deliveries, and nothing of the queues that take the place of selectors.
 package ftrace

@@ -150,7 +150,7 @@ func (im *Importer) notes() []string {
 		n = append(n, d.note())
 	}
 	if im.inf.fifo {
-		n = append(n, "the capture is of the FIFO ABI, whose queues are not judged yet: a lost event would not be found")
+		n = append(n, "the capture is of the FIFO ABI: deliveries and how long they took are known, but not whether a port stands in a queue, so a lost event would not be found")
 	}
 	tell := func(t *tally, one, many string) {
 		if t.n == 1 {

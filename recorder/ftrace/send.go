@@ -15,10 +15,6 @@ func (in *infer) receiver(r *record) evtchn.Port {
 // much later shows in the sender's next record.
 func (in *infer) send(pos int64, r *record, port evtchn.Port) {
 	in.seen(evtchn.KindHypercall, port, 0, uint64(evtchn.HCSend), uint64(port))
-	if in.fifo {
-		in.xen(evtchn.KindReturn, evtchn.NoPort, unknownNum)
-		return
-	}
 	p := in.ports[port].peer
 	if p == evtchn.NoPort {
 		if ps := in.st.PortAt(port); ps.Status == evtchn.PortInterdomain && ps.Peer>>32 != 0 {
@@ -47,23 +43,21 @@ func (in *infer) send(pos int64, r *record, port evtchn.Port) {
 // sendIPI is EVTCHNOP_send on a port that is an IPI.
 func (in *infer) sendIPI(pos int64, r *record, p evtchn.Port) {
 	in.seen(evtchn.KindHypercall, p, 0, uint64(evtchn.HCSend), uint64(p))
-	if !in.fifo {
-		ps := in.st.PortAt(p)
-		if v := evtchn.VCPU(r.b); r.have&fCPU != 0 && r.b < uint32(len(in.cpus)) {
-			// The record of the IPI before it says whose it is.
-			if ps.Status != evtchn.PortIPI || ps.Notify != v {
-				in.xen(evtchn.KindPortBind, p, 0, uint64(evtchn.PortIPI), vnum(v), 0)
-			}
-			if ps.Owner != v {
-				in.xen(evtchn.KindOwnerWrite, p, 0, vnum(v))
-			}
-			if r.have&fVec != 0 && r.d == vecSpinlock && in.st.Masked(p) != evtchn.One {
-				in.xen(evtchn.KindMaskRead, p, uint64(evtchn.One)) // never unmasked: it only ends a SCHEDOP_poll
-			}
+	ps := in.st.PortAt(p)
+	if v := evtchn.VCPU(r.b); r.have&fCPU != 0 && r.b < uint32(len(in.cpus)) {
+		// The record of the IPI before it says whose it is.
+		if ps.Status != evtchn.PortIPI || ps.Notify != v {
+			in.xen(evtchn.KindPortBind, p, 0, uint64(evtchn.PortIPI), vnum(v), 0)
 		}
-		in.ports[p].inflight = in.completion(pos, r)
-		in.arrive(p)
+		if ps.Owner != v {
+			in.xen(evtchn.KindOwnerWrite, p, 0, vnum(v))
+		}
+		if r.have&fVec != 0 && r.d == vecSpinlock && in.st.Masked(p) != evtchn.One {
+			in.xen(evtchn.KindMaskRead, p, uint64(evtchn.One)) // never unmasked: it only ends a SCHEDOP_poll
+		}
 	}
+	in.ports[p].inflight = in.completion(pos, r)
+	in.arrive(p)
 	in.xen(evtchn.KindReturn, evtchn.NoPort, unknownNum)
 }
 
@@ -92,8 +86,8 @@ func (in *infer) arrive(p evtchn.Port) {
 	}
 	masked := in.st.Masked(p)
 	in.xen(evtchn.KindMaskRead, p, uint64(masked))
-	if masked == evtchn.One {
-		return
+	if masked == evtchn.One || in.fifo {
+		return // with FIFO, the port is linked into a queue, of which nothing is known
 	}
 	in.signal(p, v)
 }

@@ -7,11 +7,9 @@ func (in *infer) upcall(pos int64, c *cpuKnow) {
 	if c.inUpcall {
 		in.leave(c, evtchn.FlagInferred)
 	}
-	if !in.fifo {
-		if n := in.w.next(pos); n != 0 && in.w.at(n).id == prScan {
-			in.collect(n)
-			in.causes(pos)
-		}
+	if n := in.w.next(pos); n != 0 && in.w.at(n).id == prScan {
+		in.collect(n)
+		in.causes(pos)
 	}
 	in.enter(c, 0)
 }
@@ -141,7 +139,9 @@ func (in *infer) invisible(p evtchn.Port) {
 	in.raise(p)
 	in.elsewhere(evtchn.KindPendTAS, p, uint64(in.st.Pending(p)), 0, 0)
 	in.elsewhere(evtchn.KindMaskRead, p, 0, 0, 0)
-	in.tell(p, in.v)
+	if !in.fifo {
+		in.tell(p, in.v)
+	}
 }
 
 // raise gives out that somebody outside the domain sends to the port, which is the input that the steps after it follow from.
@@ -174,12 +174,13 @@ func (in *infer) scan(pos int64, c *cpuKnow) {
 		in.implyUpcall(pos, c, false)
 	}
 	in.settleClear(c)
-	if in.fifo {
-		return
-	}
 	in.collect(pos)
 	if c.scans > 0 {
 		in.causes(pos)
+	}
+	if in.fifo {
+		c.scans, c.scan = c.scans+1, pos
+		return
 	}
 	in.takeSel(pos, c)
 }
@@ -240,34 +241,35 @@ func (in *infer) deliver(pos int64, p evtchn.Port, c *cpuKnow) {
 func (in *infer) prepare(pos int64, p evtchn.Port, c *cpuKnow) {
 	pk := &in.ports[p]
 	ps := in.st.PortAt(p)
-	if !in.fifo {
-		if in.st.Pending(p) != evtchn.One {
-			in.invisible(p)
-		} else if !ps.Own.Has(in.v) {
-			w := in.st.Word(p)
-			switch {
-			case in.st.Masked(p) == evtchn.One && pk.masked > pos:
-				// The mask that was seen comes later than this vcpu's look at the word.
-			case !in.st.Exposed(p):
-				in.tell(p, in.v) // its unmask was missed
-			case c.sel>>(w&63)&1 == 0 && in.st.Selected(in.v, w) != evtchn.One:
-				// Nobody told this vcpu of it, yet it looks at the word: something unseen selected it.
-				in.put(evtchn.KindSelTAS, evtchn.FlagInferred, evtchn.NoVCPU, evtchn.CtxNone, evtchn.NoPort, unknownNum, vnum(in.v), uint64(w), 0)
-				c.sel |= 1 << (w & 63)
-			}
+	if in.st.Pending(p) != evtchn.One {
+		in.invisible(p)
+	} else if !in.fifo && !ps.Own.Has(in.v) {
+		w := in.st.Word(p)
+		switch {
+		case in.st.Masked(p) == evtchn.One && pk.masked > pos:
+			// The mask that was seen comes later than this vcpu's look at the word.
+		case !in.st.Exposed(p):
+			in.tell(p, in.v) // its unmask was missed
+		case c.sel>>(w&63)&1 == 0 && in.st.Selected(in.v, w) != evtchn.One:
+			// Nobody told this vcpu of it, yet it looks at the word: something unseen selected it.
+			in.put(evtchn.KindSelTAS, evtchn.FlagInferred, evtchn.NoVCPU, evtchn.CtxNone, evtchn.NoPort, unknownNum, vnum(in.v), uint64(w), 0)
+			c.sel |= 1 << (w & 63)
 		}
-		if m := in.st.Masked(p); m == evtchn.Unknown || m == evtchn.One && pk.masked <= pos {
-			in.infer(evtchn.KindMaskRead, p, 0)
-		}
+	}
+	if m := in.st.Masked(p); m == evtchn.Unknown || m == evtchn.One && pk.masked <= pos {
+		in.infer(evtchn.KindMaskRead, p, 0)
 	}
 	in.own(p, c.scan)
 	pk.pendEpoch = in.epoch
 }
 
 // own learns from a delivery that the port is the record's vcpu's: a scan passes over others. A bind that came after the place where
-// the scan began does not count.
+// the scan began does not count. With FIFO, a vcpu handles what stands in its queues, whoever it is bound to now.
 func (in *infer) own(p evtchn.Port, scan int64) {
 	pk, ps := &in.ports[p], in.st.PortAt(p)
+	if in.fifo && ps.Owner >= 0 {
+		return
+	}
 	if ps.Owner != in.v && (ps.Owner < 0 || pk.bound < scan) {
 		in.infer(evtchn.KindOwnerWrite, p, 0, vnum(in.v))
 	}
@@ -308,9 +310,6 @@ func (in *infer) settleClear(c *cpuKnow) {
 	}
 	p := c.dirty
 	c.dirty = evtchn.NoPort
-	if in.fifo {
-		return
-	}
 	in.proof.clear++
 	in.cleared(0, p, evtchn.FlagInferred)
 }
