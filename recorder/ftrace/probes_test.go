@@ -77,7 +77,7 @@ func TestUnprobed(t *testing.T) {
 	}
 	// The queues of FIFO are not judged in any case.
 	_, im := importText(t, strings.ReplaceAll(capture(two), "evtchn_2l_", "evtchn_fifo_"), SideFiles{Probes: without(allProbes, "unmask")})
-	if m := im.FinalMeta(); m.ABI != "fifo" || len(m.Unprobed) > 0 || !strings.Contains(strings.Join(m.Notes, "\n"), "FIFO ABI, whose queues are not judged") {
+	if m := im.FinalMeta(); m.ABI != "fifo" || len(m.Unprobed) > 0 || !strings.Contains(strings.Join(m.Notes, "\n"), "of the FIFO ABI: deliveries") {
 		t.Errorf("FIFO: got ABI %s, %q as not probed for and the notes %q", m.ABI, m.Unprobed, m.Notes)
 	}
 }
