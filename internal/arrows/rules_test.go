@@ -17,6 +17,7 @@ var arrows = []arrow{
 	{from: "evtchn/text", to: []string{"evtchn"}},
 	{from: "evtchn/system", to: []string{"evtchn"}, deps: []string{"go.yaml.in/yaml/v3"}},
 	{from: "evtchn/evtchntest", to: []string{"evtchn"}, deps: []string{"*"}},
+	{from: "recorder/ftrace/tracedat/tracedattest", deps: []string{"github.com/klauspost/compress"}},
 	{from: "recorder/ftrace/tracedat", deps: []string{"github.com/klauspost/compress"}},
 	{from: "recorder/...", to: []string{"evtchn/..."}, deps: []string{"*"}},
 	{from: "store/...", to: []string{"evtchn/..."}, deps: []string{"*"}},

@@ -118,6 +118,9 @@ func (s *datSource) peek(r io.ReaderAt, size int64) error {
 		if t, ok := s.time(ev.Time); ok && !f.records {
 			f.records, f.first = true, t
 		}
+		if ev.CPU < evtchn.MaxVCPUs {
+			f.of.Add(evtchn.VCPU(ev.CPU))
+		}
 		if seen[ev.Format] {
 			continue
 		}

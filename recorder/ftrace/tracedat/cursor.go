@@ -20,25 +20,24 @@ const (
 
 // cursor reads a stretch of a file in order. After an error it gives zeros and remembers the first error.
 type cursor struct {
-	r     *bufio.Reader
-	at    int64 // in the file, or of the packed section
-	in    int64 // how far into the stretch
-	left  int64 // of the stretch
-	cut   bool  // the stretch goes on behind the end of the file
-	big   bool
-	pack  bool
-	close func()
-	err   error
+	r    *bufio.Reader
+	at   int64 // in the file, or of the packed section
+	in   int64 // how far into the stretch
+	left int64 // of the stretch
+	cut  bool  // the stretch goes on behind the end of the file
+	big  bool
+	pack bool
+	err  error
 }
 
 // newCursor reads what src has from at on: n bytes, or less if the file of that size is cut.
 func newCursor(src io.ReaderAt, at, n, size int64, big bool) *cursor {
-	c := &cursor{at: at, left: n, big: big, close: func() {}}
+	c := &cursor{at: at, left: n, big: big}
 	if n > size-at {
 		c.cut = true
 		c.left = max(size-at, 0)
 	}
-	c.r = bufio.NewReaderSize(io.NewSectionReader(src, at, c.left), 64<<10)
+	c.r = bufio.NewReaderSize(io.NewSectionReader(src, at, c.left), int(min(c.left, 32<<10)))
 	return c
 }
 
@@ -184,5 +183,5 @@ func number(b []byte, big bool) uint64 {
 }
 
 func newReaderCursor(src io.Reader, at, size int64, big bool) *cursor {
-	return &cursor{r: bufio.NewReaderSize(src, 16<<10), at: at, left: size, big: big, close: func() {}}
+	return &cursor{r: bufio.NewReaderSize(src, int(min(size, 16<<10))), at: at, left: size, big: big}
 }

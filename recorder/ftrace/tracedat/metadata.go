@@ -17,36 +17,24 @@ type stretch struct {
 	skip         int64
 }
 
-// open unpacks the stretch.
-func (s *stretch) open(r *Reader) (io.ReadCloser, error) {
+// open unpacks the stretch, which can be read until another is opened.
+func (s *stretch) open(r *Reader) (io.Reader, error) {
 	section := io.NewSectionReader(r.src, s.offset, min(s.size, max(r.size-s.offset, 0)))
 	var src io.Reader = section
-	closer := func() {}
 	switch {
 	case s.packed:
-		z, stop, err := r.pack.stream(section)
+		z, err := r.pack.stream(section)
 		if err != nil {
 			return nil, &Error{s.offset, 0, "unpacking", fmt.Errorf("%w: %w", ErrCorrupt, err)}
 		}
-		src, closer = z, stop
+		src = z
 	case s.chunks:
 		src = &chunkReader{r: r, at: s.offset, to: s.offset + s.size}
 	}
 	if _, err := io.CopyN(io.Discard, src, s.skip); err != nil && err != io.EOF {
-		closer()
 		return nil, &Error{s.offset, 0, "reading", fmt.Errorf("%w: %w", ErrCorrupt, err)}
 	}
-	return &stretchReader{src, closer}, nil
-}
-
-type stretchReader struct {
-	io.Reader
-	close func()
-}
-
-func (s *stretchReader) Close() error {
-	s.close()
-	return nil
+	return src, nil
 }
 
 // chunkReader reads chunks one after the other.
@@ -191,7 +179,6 @@ func (r *Reader) Symbols(addrs []uint64) ([]string, error) {
 	if err != nil {
 		return names, err
 	}
-	defer src.Close()
 	best := make([]uint64, len(addrs))
 	sc := bufio.NewScanner(src)
 	for sc.Scan() {

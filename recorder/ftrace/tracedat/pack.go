@@ -15,52 +15,49 @@ const maxChunk = 4 << 20
 
 // packing is the compression of a file of version 7.
 type packing struct {
-	name string // none, zstd or zlib
-	zstd *zstd.Decoder
-	zlib io.ReadCloser
-	in   bytes.Reader
+	name    string // none, zstd or zlib
+	section *zstd.Decoder
+	zstd    *zstd.Decoder // of chunks
+	zlib    io.ReadCloser // of chunks
+	in      bytes.Reader
 }
 
 func newPacking(name string) (*packing, error) {
 	p := &packing{name: name}
 	switch name {
-	case "none", "zlib":
-	case "zstd":
-		z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-			zstd.WithDecoderMaxWindow(64<<20), zstd.WithDecoderMaxMemory(maxChunk))
-		if err != nil {
-			return nil, fmt.Errorf("zstd: %w", err)
-		}
-		p.zstd = z
-	default:
-		return nil, fmt.Errorf("compression: got %q, want zstd, zlib or none", name)
+	case "none", "zlib", "zstd":
+		return p, nil
 	}
-	return p, nil
+	return nil, fmt.Errorf("compression: got %q, want zstd, zlib or none", name)
 }
 
-// stream unpacks a section. The function releases what it needed.
-func (p *packing) stream(r io.Reader) (io.Reader, func(), error) {
+// stream unpacks a section. It can be read until the next one is unpacked.
+func (p *packing) stream(r io.Reader) (io.Reader, error) {
 	switch p.name {
 	case "zstd":
-		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(64<<20))
-		if err != nil {
-			return nil, nil, err
+		if p.section == nil {
+			z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(64<<20))
+			p.section = z
+			return z, err
 		}
-		return z, z.Close, nil
+		return p.section, p.section.Reset(r)
 	case "zlib":
 		z, err := zlib.NewReader(r)
-		if err != nil {
-			return nil, nil, wholly(err)
-		}
-		return z, func() { z.Close() }, nil
+		return z, wholly(err)
 	}
-	return nil, nil, errors.New("a packed section in a file without compression")
+	return nil, errors.New("a packed section in a file without compression")
 }
 
 // chunk unpacks a chunk of size bytes, at most maxChunk, into the memory of dst.
 func (p *packing) chunk(dst, packed []byte, size int) ([]byte, error) {
 	switch p.name {
 	case "zstd":
+		if p.zstd == nil {
+			var err error
+			if p.zstd, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(maxChunk)); err != nil {
+				return nil, err
+			}
+		}
 		b, err := p.zstd.DecodeAll(packed, dst[:0])
 		if err != nil {
 			return nil, err
@@ -92,7 +89,12 @@ func (p *packing) chunk(dst, packed []byte, size int) ([]byte, error) {
 }
 
 func (p *packing) close() {
-	if p != nil && p.zstd != nil {
-		p.zstd.Close()
+	if p == nil {
+		return
+	}
+	for _, z := range []*zstd.Decoder{p.section, p.zstd} {
+		if z != nil {
+			z.Close()
+		}
 	}
 }

@@ -110,7 +110,7 @@ func (r *Reader) open() error {
 	switch {
 	case c.err != nil:
 		return c.err
-	case len(head) > 0 && strings.HasPrefix(magic, string(head)) && len(head) < len(magic):
+	case strings.HasPrefix(magic, string(head)) && len(head) < len(magic):
 		return errorAt(r.size, io.ErrUnexpectedEOF, "the magic number")
 	case string(head) != magic:
 		return errorAt(0, ErrFormat, "got %q, want %q", head, magic)

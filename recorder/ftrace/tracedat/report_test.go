@@ -56,13 +56,23 @@ func open(t testing.TB, path string) *Reader {
 // rawLine is a line of trace-cmd report -R: task-pid [cpu] seconds: event: fields.
 var rawLine = regexp.MustCompile(`^\s*(.+)-(\d+)\s+\[(\d+)\]\s+(\d+)\.(\d+): (\w+):\s*(.*)$`)
 
+// dropped is a line of trace-cmd report that says that events are missing before the next of a cpu.
+var dropped = regexp.MustCompile(`^CPU:(\d+) \[(?:(\d+) )?EVENTS DROPPED\]$`)
+
 // compareReport reads the whole file, and compares it with what trace-cmd says of it.
 func compareReport(t *testing.T, r *Reader, report io.Reader) {
 	t.Helper()
 	sc := bufio.NewScanner(report)
 	n := 0
 	var ev Event
+	lost := ""
 	for sc.Scan() {
+		if m := dropped.FindStringSubmatch(sc.Text()); m != nil {
+			if lost = m[2]; lost == "" {
+				lost = "-1"
+			}
+			continue
+		}
 		m := rawLine.FindStringSubmatch(sc.Text())
 		if m == nil {
 			if !strings.HasPrefix(sc.Text(), "cpus=") {
@@ -74,9 +84,13 @@ func compareReport(t *testing.T, r *Reader, report io.Reader) {
 			continue
 		}
 		n++
-		if err := r.Next(&ev); err != nil {
+		if err := next(r, &ev); err != nil {
 			t.Fatalf("event %d: %v", n, err)
 		}
+		if missed := strconv.FormatInt(ev.Missed, 10); missed != lost && missed+lost != "0" {
+			t.Errorf("event %d: got %s missing, want %s", n, missed, lost)
+		}
+		lost = ""
 		us := (ev.Time + 500) / 1000
 		got := fmt.Sprintf("%s %d %d %d.%06d %s", r.Comm(ev.PID), ev.PID, ev.CPU, us/1e6, us%1e6, ev.Format.Name)
 		cpu, _ := strconv.Atoi(m[3])
@@ -86,11 +100,20 @@ func compareReport(t *testing.T, r *Reader, report io.Reader) {
 		}
 		compareFields(t, &ev, m[7])
 	}
-	if err := r.Next(&ev); !errors.Is(err, io.EOF) {
+	if err := next(r, &ev); !errors.Is(err, io.EOF) {
 		t.Errorf("after %d events: got %v, want EOF", n, err)
 	}
 	if n == 0 {
 		t.Error("the report has no events")
+	}
+}
+
+// next passes over marks, which trace-cmd does not show.
+func next(r *Reader, ev *Event) error {
+	for {
+		if err := r.Next(ev); err != nil || ev.Format != nil {
+			return err
+		}
 	}
 }
 

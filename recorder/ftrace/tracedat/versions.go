@@ -90,7 +90,6 @@ func (r *Reader) openV7(c *cursor) error {
 			return err
 		}
 		at, err = r.options(c, sections)
-		c.close()
 		if err != nil {
 			return err
 		}
@@ -114,7 +113,6 @@ func (r *Reader) openV7(c *cursor) error {
 			return err
 		}
 		err = s.read(c)
-		c.close()
 		if err != nil {
 			return err
 		}
@@ -123,8 +121,7 @@ func (r *Reader) openV7(c *cursor) error {
 		return errorAt(0, ErrCorrupt, "no option says where the headers of the ring buffer are")
 	}
 	if at, ok := sections[optKallsyms]; ok {
-		if c, s, err := r.section(at, optKallsyms, "kallsyms"); err == nil {
-			c.close()
+		if _, s, err := r.section(at, optKallsyms, "kallsyms"); err == nil {
 			s.skip = 4 // its size
 			r.symbols = s
 		}
@@ -216,9 +213,9 @@ func (r *Reader) textOf(b *buffer) (*stretch, error) {
 }
 
 // newPackedCursor reads what comes out of a packed section, size bytes.
-func newPackedCursor(src io.ReadCloser, at, size int64, big bool) *cursor {
+func newPackedCursor(src io.Reader, at, size int64, big bool) *cursor {
 	c := newReaderCursor(src, at, size, big)
-	c.pack, c.close = true, func() { src.Close() }
+	c.pack = true
 	return c
 }
 
