@@ -48,7 +48,9 @@ func runExample(t *testing.T, c *cobra.Command, line string) {
 	}
 	dir := t.TempDir()
 	capture := filepath.Join(repoRoot(t), "fixtures", "2l-bugkernel-small")
-	for name, from := range map[string]string{"trace.txt.zst": filepath.Join(capture, "trace.txt.zst"), "fixtures": filepath.Dir(capture)} {
+	dumps := filepath.Join(repoRoot(t), "cmd", "evtrace", "testdata", "dumps") + "/"
+	for name, from := range map[string]string{"trace.txt.zst": filepath.Join(capture, "trace.txt.zst"), "fixtures": filepath.Dir(capture),
+		"dump.txt": dumps + "2l-lost.txt", "first.txt": dumps + "2l-load.txt", "second.txt": dumps + "fifo-load.txt"} {
 		if err := os.Symlink(from, filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}

@@ -15,6 +15,8 @@ type arrow struct {
 var arrows = []arrow{
 	{from: "evtchn"},
 	{from: "evtchn/text", to: []string{"evtchn"}},
+	{from: "evtchn/dump", to: []string{"evtchn"}},
+	{from: "evtchn/dump/dumptest", to: []string{"evtchn", "evtchn/dump"}},
 	{from: "evtchn/system", to: []string{"evtchn"}, deps: []string{"go.yaml.in/yaml/v3"}},
 	{from: "evtchn/evtchntest", to: []string{"evtchn"}, deps: []string{"*"}},
 	{from: "recorder/ftrace/tracedat/tracedattest", deps: []string{"github.com/klauspost/compress"}},

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/evtrace/evtrace/analyze/doctor"
+	"github.com/evtrace/evtrace/evtchn/text"
+	"github.com/evtrace/evtrace/recorder/consoledump"
+)
+
+func newDoctor(a *app) *cobra.Command {
+	var (
+		all    bool
+		json   bool
+		strict bool
+	)
+	c := &cobra.Command{
+		Use:     "doctor FILE|- [FILE...]",
+		GroupID: groupJudge,
+		Short:   "judge dumps of Xen's console: which ports nobody is going to look at",
+		Long: `Doctor reads what was pasted of Xen's console: the port tables of "xl debug-keys e", of any number of domains and in any of the forms
+that Xen has had, the vcpus of "xl debug-keys q", and what a Linux guest answers to that. The files may be a whole xl dmesg, a
+serial log, a mail or a comment; several are taken one after the other.
+
+It lists suspects, those that stood over two dumps first, each with its reason, and says what to do next. From one dump nothing is
+proven: a port that it shows may have been in flight. Take a second one some seconds later:
+
+  xl debug-keys e; sleep 5; xl debug-keys e; xl debug-keys q; xl dmesg > dump.txt
+
+The exit code is 0 if nothing is suspect, 10 if an event is lost (it stood over two dumps), 20 if there are suspects that are not
+decided, and 75 if there is no dump to judge.`,
+		Example: `  evtrace doctor dump.txt
+  evtrace doctor first.txt second.txt
+  evtrace doctor --all dump.txt
+  evtrace doctor --json dump.txt | jq '.suspects[].reason'`,
+		Args: atLeast(1, "the files with dumps"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, err := a.examine(cmd.Context(), args, strict)
+			if err != nil {
+				return err
+			}
+			if json {
+				if !all {
+					r.Cleared = r.Cleared[:0]
+				}
+				err = a.printJSON(r)
+			} else {
+				var b strings.Builder
+				if err = r.WriteText(&b, doctor.TextOptions{All: all}); err == nil {
+					err = a.print(b.String())
+				}
+			}
+			if err != nil {
+				return err
+			}
+			return exitCode(r.ExitCode())
+		},
+	}
+	fl := c.Flags()
+	fl.BoolVar(&all, "all", false, "also list the pending ports that are no suspects, with the reason, and everything that moved")
+	fl.BoolVar(&strict, "strict", false, "refuse broken rows instead of passing over them")
+	fl.BoolVar(&json, "json", false, "report as JSON")
+	return c
+}
+
+// examine judges the dumps of some files, one after the other.
+func (a *app) examine(ctx context.Context, names []string, strict bool) (*doctor.Report, error) {
+	ex := doctor.New(doctor.Options{})
+	var notes []string
+	dumps := 0
+	var none error
+	for i, name := range names {
+		sum, err := a.examineFile(ctx, ex, i, name, strict)
+		if errors.Is(err, consoledump.ErrNone) && len(names) > 1 {
+			none = err
+			notes = append(notes, name+": no dump in it")
+			continue
+		} else if err != nil {
+			return nil, err
+		}
+		dumps += sum.Dumps
+		notes = append(notes, dumpNotes(name, &sum)...)
+	}
+	if dumps == 0 {
+		return nil, noDump(none)
+	}
+	r := ex.Finish()
+	r.Notes = append(r.Notes, notes...)
+	return r, nil
+}
+
+// examineFile judges the dumps of one file.
+func (a *app) examineFile(ctx context.Context, ex *doctor.Examiner, i int, name string, strict bool) (consoledump.Summary, error) {
+	var none consoledump.Summary
+	in, size, base := a.in, int64(0), "stdin"
+	if name != "-" {
+		base = filepath.Base(name)
+		st, err := os.Stat(name)
+		if err == nil && st.IsDir() {
+			err = fmt.Errorf("%s: it is a directory, want a file", name)
+		}
+		if err != nil {
+			return none, unreadable(err)
+		}
+		f, err := os.Open(name)
+		if err != nil {
+			return none, unreadable(err)
+		}
+		defer f.Close()
+		in, size = f, st.Size()
+	}
+	r, _, err := decompress(in)
+	if err != nil {
+		return none, unreadable(fmt.Errorf("%s: %w", base, err))
+	}
+	defer r.Close()
+	br := bufio.NewReader(r)
+	if head, _ := br.Peek(4096); isDatabase(head) || text.Sniff(head) {
+		return none, &failure{codeUsage, fmt.Errorf("%s: it is a trace, and doctor reads dumps of the console", base), "evtrace analyze " + name + " judges it"}
+	}
+	p := a.newProgress("reading", "bytes", false)
+	defer p.done()
+	rd := consoledump.NewReader(br, base, consoledump.Options{Strict: strict, Progress: func(n int64) { p.at(uint64(n), part(n, size)) }})
+	for n := 0; ; n++ {
+		if n&0xff == 0 {
+			if err := ctx.Err(); err != nil {
+				return none, err
+			}
+		}
+		d, err := rd.Next()
+		switch {
+		case err == io.EOF:
+			return rd.Summary(), nil
+		case errors.Is(err, consoledump.ErrNone):
+			return none, noDump(err)
+		case err != nil:
+			return none, unreadable(err)
+		}
+		ex.Add(d)
+	}
+}
+
+// noDump is about an input without a dump.
+func noDump(err error) error {
+	return &failure{codeUnreadable, err, `"xl debug-keys e; xl dmesg > dump.txt" makes one: docs/doctor.md`}
+}
+
+// dumpNotes says what of a text was passed over.
+func dumpNotes(name string, s *consoledump.Summary) []string {
+	var notes []string
+	say := func(format string, args ...any) { notes = append(notes, name+": "+fmt.Sprintf(format, args...)) }
+	if s.Broken > 0 {
+		say("%s could not be read, the first at line %d: %q", plural(uint64(s.Broken), "row"), s.First.Line, s.First.Text)
+	}
+	if s.Joined > 0 {
+		say("%s had been broken in two, and put together again", plural(uint64(s.Joined), "row"))
+	}
+	if s.Lost > 0 {
+		say("lines are missing at %s, the first at line %d: %q", plural(uint64(s.Lost), "place"), s.LostAt.Line, s.LostAt.Text)
+	}
+	if s.Cut {
+		say("the text ends within line %d, which may be cut", s.Lines)
+	}
+	if s.Long > 0 {
+		say("%s too long to be of a dump", plural(uint64(s.Long), "line"))
+	}
+	return notes
+}
