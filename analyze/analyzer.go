@@ -52,14 +52,18 @@ type Analyzer struct {
 	gapAll    gap          // last gap of which the vcpu is not known
 	holes     holes        // all gaps but a lost beginning
 
-	last        evtchn.Seq
-	first, now  evtchn.Time
-	events      uint64
-	gaps        uint64
-	counts      [256]uint64
-	costs       Costs
-	totals      Totals
-	latency     histogram
+	last       evtchn.Seq
+	first, now evtchn.Time
+	events     uint64
+	gaps       uint64
+	counts     [256]uint64
+	costs      Costs
+	totals     Totals
+	latency    histogram
+	excused    uint64 // deliveries past the bound whose vcpu was descheduled
+
+	maxDescheduled evtchn.Time // how long of the longest latency its vcpu was descheduled
+
 	tally       tally
 	model       model
 	slowest     evtchn.Time // delivery of an event that was signalled as it should be
@@ -286,6 +290,10 @@ func (a *Analyzer) note(ev *evtchn.Event, target evtchn.VCPU) {
 		a.noteGap(ev, target)
 	case evtchn.KindEnd:
 		a.endRecorded = true
+	case evtchn.KindRunState:
+		if target >= 0 {
+			a.v[target].waits.note(evtchn.RunState(min(ev.Args[2], uint64(evtchn.Offline))), ev.Time)
+		}
 	case evtchn.KindSnap:
 		a.noteSnap(ev)
 	default:

@@ -153,7 +153,7 @@ func (a *Analyzer) deliver(t *portTrack, pk *pick) {
 	}
 	t.handledAt, t.used = pk.seq, true
 	if exposed && !t.delivered && !t.hole.ok() {
-		a.latency.add(pk.at - exposedAt)
+		a.addLatency(pk, exposedAt)
 		if t.draft == nil && !pk.lucky {
 			a.slowest = max(a.slowest, pk.at-exposedAt)
 		}
@@ -175,7 +175,7 @@ func (a *Analyzer) deliver(t *portTrack, pk *pick) {
 		a.undecidedTie(t, p, &e)
 	case t.unsure.ok() && exposed && !t.delivered && !pk.own && a.rescuer(p, pk) != evtchn.NoPort && a.rescuer(p, pk) != p:
 		a.undecided(t, &pk.step)
-	case exposed && !t.delivered && a.opt.LateAfter > 0 && pk.at-exposedAt > a.opt.LateAfter:
+	case exposed && !t.delivered && a.late(pk, exposedAt):
 		d := a.newDraft(p, t, a.state.PortAt(p))
 		d.exposed, d.exposedAt, d.cause = true, exposedAt, CauseSlow
 		a.emit(t, d, &ending{kind: KindLate, noticed: pk.step, late: true})

@@ -112,6 +112,10 @@ type Latency struct {
 	P99   int64  `json:"p99"`
 	Max   int64  `json:"max"`
 	Count uint64 `json:"count"`
+
+	// By the run states that were recorded beside a capture; 0 without them.
+	MaxDescheduled int64  `json:"max_descheduled,omitempty"` // for how long of Max the vcpu had no physical CPU
+	Excused        uint64 `json:"excused,omitempty"`         // delays past the bound that are within it without the time for which the vcpu had none
 }
 
 // Costs is what the trace spent on events. Replay compares policies by it.
@@ -181,7 +185,8 @@ func (a *Analyzer) report() *Report {
 	}
 	if h := &a.latency; h.count > 0 {
 		r.Latency = Latency{P50: c.of(evtchn.Time(h.quantile(50))), P90: c.of(evtchn.Time(h.quantile(90))),
-			P99: c.of(evtchn.Time(h.quantile(99))), Max: c.of(evtchn.Time(h.max)), Count: h.count}
+			P99: c.of(evtchn.Time(h.quantile(99))), Max: c.of(evtchn.Time(h.max)), Count: h.count,
+			MaxDescheduled: c.of(a.maxDescheduled), Excused: a.excused}
 	}
 	for k, n := range a.counts {
 		if n > 0 {

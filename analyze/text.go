@@ -219,8 +219,15 @@ func (p *page) figures(r *Report) {
 	p.wrap("Trace      ", fmt.Sprintf("%s, %s, %d vcpus, %s, ABI %s", count(t.Events, "event"), p.c.duration(max(t.Last-t.First, 0)),
 		t.VCPUs, what, t.ABI))
 	if l.Count > 0 {
-		p.wrap("Delivered  ", fmt.Sprintf("%s; from exposure to handler: half within %s, 90%% %s, 99%% %s, the slowest %s",
-			group(r.Totals.Delivered), p.c.duration(l.P50), p.c.duration(l.P90), p.c.duration(l.P99), p.c.duration(l.Max)))
+		s := fmt.Sprintf("%s; from exposure to handler: half within %s, 90%% %s, 99%% %s, the slowest %s",
+			group(r.Totals.Delivered), p.c.duration(l.P50), p.c.duration(l.P90), p.c.duration(l.P99), p.c.duration(l.Max))
+		if l.MaxDescheduled > 0 {
+			s += ", its vcpu descheduled for " + p.c.duration(l.MaxDescheduled) + " of that"
+		}
+		if l.Excused > 0 {
+			s += fmt.Sprintf("; %s took longer than the bound only because the vcpu was descheduled", group(l.Excused))
+		}
+		p.wrap("Delivered  ", s)
 	} else {
 		p.line("Delivered  %s", group(r.Totals.Delivered))
 	}

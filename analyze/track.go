@@ -39,7 +39,8 @@ type vcpuTrack struct {
 	told    step           // last store to its UP or kick of it
 	running evtchn.Port    // whose handler it runs
 	sel     []selTrack     // by word, grown on demand
-	picked  pick           // a delivery to be judged with the next event (Analyzer.deferring)
+	waits   waits
+	picked  pick // a delivery to be judged with the next event (Analyzer.deferring)
 	urge    urge
 	entry   step       // of the upcall under way, if it was recorded
 	forced  evtchn.Seq // since when that upcall was due for the vcpu's own unmasks in vain alone; 0: it was not

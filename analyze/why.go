@@ -293,6 +293,9 @@ func (w *writer) tellSlow() {
 	n := &w.e.noticed
 	w.say("vcpu %d picked it up %s, %s after it was exposed: more than the %s allowed.", n.vcpu, w.at(n),
 		w.a.clock.span(n.at-w.d.exposedAt), w.a.clock.span(w.a.opt.LateAfter))
+	if off := w.a.v[n.vcpu].waits.within(w.d.exposedAt, n.at); off > 0 {
+		w.say("It was descheduled for %s of that: runnable, and without a physical CPU.", w.a.clock.span(off))
+	}
 }
 
 // tellEnd says how it ended.

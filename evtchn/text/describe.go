@@ -87,9 +87,10 @@ func (d *describer) outside() bool {
 	case evtchn.KindRunState:
 		d.vcpu(a[0]).str(" ").value(evtchn.ArgRun, a[1]).str(" -> ").value(evtchn.ArgRun, a[2]).str(", CPU ").uint(ev.Res)
 	case evtchn.KindXenCall:
-		d.str("hypercall ").uint(a[0])
 		if a[0] == hypercallEvtchnOp {
-			d.str(" (evtchn_op), its command is not known")
+			d.str("evtchn_op, which is not known")
+		} else {
+			d.str("hypercall ").uint(a[0])
 		}
 	case evtchn.KindKick:
 		d.vcpu(a[0]).str(" kicked").callback(a[0])

@@ -35,7 +35,7 @@ func TestWhat(t *testing.T) {
 		{"116 0 - - task.move target=v5 task=2", "-", "-", "qemu to v5"},
 		{"117 0 - - record name=0", "-", "-", "sched_wake"},
 		{"117 0 - - sched.state target=v1 from=running to=runnable = 3", "-", "-", "v1 running -> runnable, CPU 3"},
-		{"117 0 v1 xen xen.call number=32", "xen", "-", "hypercall 32 (evtchn_op), its command is not known"},
+		{"117 0 v1 xen xen.call number=32", "xen", "-", "evtchn_op, which is not known"},
 		{"118 0 v1 - snap word=w0 pend=0x2 mask=0x0", "-", "w0", "PEND {1}, MASK {}"},
 	} {
 		ev, err := ParseEvent([]byte(c.line))
