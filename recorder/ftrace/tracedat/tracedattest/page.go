@@ -145,6 +145,9 @@ func (p *Packer) Add(cpu int, time uint64, data []byte) {
 	}
 	if need > c.room {
 		c.room = p.f.PageSize - 8 - p.f.Long
+		if c.missed > 0 {
+			c.room -= p.f.Long // for the number
+		}
 		c.pages = append(c.pages, Page{Stamp: time, Missed: c.missed})
 		c.missed = 0
 		it.Delta = 0
