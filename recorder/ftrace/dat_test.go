@@ -266,7 +266,7 @@ func TestDatTrouble(t *testing.T) {
 		t.Errorf("got ABI %s, clock %s, %d vcpus, want fifo by the symbols, mono, 2", m.ABI, m.Clock, m.VCPUs)
 	}
 	if n := slices.IndexFunc(m.Notes, func(s string) bool {
-		return strings.Contains(s, "cpu 0, the page at byte") && strings.Contains(s, "unmask: a field is not a number")
+		return strings.HasPrefix(s, "1 damaged place: ") && strings.Contains(s, "cpu 0, the page at byte") && strings.Contains(s, "unmask: a field is not a number")
 	}); n < 0 {
 		t.Errorf("notes %q do not tell of the port that is none", m.Notes)
 	}

@@ -188,7 +188,11 @@ func (im *Importer) notes() []string {
 		}
 	}
 	rd := im.src.reading()
-	tell(&rd.broken, "broken line", "broken lines")
+	if rd.lines > 0 {
+		tell(&rd.broken, "broken line", "broken lines")
+	} else {
+		tell(&rd.broken, "damaged place", "damaged places")
+	}
 	tell(&im.backward, "record goes back in time and was set to the time before it", "records go back in time and were set to the time before them")
 	tell(&rd.seams, "further capture follows in the same file, with a gap of every vcpu before it", "further captures follow in the same file, with a gap of every vcpu before each")
 	tell(&im.beyond, "record of a vcpu that the trace should not have", "records of vcpus that the trace should not have")

@@ -583,7 +583,8 @@ func parseNumber(b []byte) (v uint32, n int, ok bool) {
 	return v, i, true
 }
 
-// parseLost reads "CPU:3 [LOST 971 EVENTS]", with which trace_pipe marks records that it had to drop.
+// parseLost reads "CPU:3 [LOST 971 EVENTS]", with which trace_pipe marks records that it had to drop, or "CPU:3 [971 EVENTS DROPPED]", which
+// is what trace-cmd report makes of the same. Without a number, it is not known how many.
 func parseLost(line []byte) (cpu int, lost uint64, ok bool) {
 	rest, ok := bytes.CutPrefix(bytes.TrimSpace(line), []byte("CPU:"))
 	if !ok {
@@ -597,15 +598,18 @@ func parseLost(line []byte) (cpu int, lost uint64, ok bool) {
 	if i == 0 {
 		return 0, 0, false
 	}
-	rest, ok = bytes.CutPrefix(rest[i:], []byte(" [LOST "))
+	rest, ok = bytes.CutPrefix(rest[i:], []byte(" ["))
 	if !ok {
 		return 0, 0, false
 	}
+	rest, byPipe := bytes.CutPrefix(rest, []byte("LOST "))
 	i = 0
 	for i < len(rest) && isDigit(rest[i]) && i < 18 {
 		lost = lost*10 + uint64(rest[i]-'0')
 		i++
 	}
-	// "[LOST EVENTS]" without a number is what the kernel writes when it does not know how many.
-	return cpu, lost, bytes.HasSuffix(rest, []byte("EVENTS]"))
+	if byPipe {
+		return cpu, lost, bytes.HasSuffix(rest, []byte("EVENTS]"))
+	}
+	return cpu, lost, bytes.HasSuffix(rest, []byte("EVENTS DROPPED]"))
 }

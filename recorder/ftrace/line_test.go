@@ -80,13 +80,15 @@ func TestParseLost(t *testing.T) {
 		"CPU:3 [LOST 971 EVENTS]":    {3, 971},
 		"  CPU:11 [LOST 1 EVENTS]\t": {11, 1},
 		"CPU:0 [LOST EVENTS]":        {0, 0},
+		"CPU:2 [12 EVENTS DROPPED]":  {2, 12},
+		"CPU:2 [EVENTS DROPPED]":     {2, 0},
 	} {
 		cpu, lost, ok := parseLost([]byte(line))
 		if !ok || uint64(cpu) != want[0] || lost != want[1] {
 			t.Errorf("%q: got vcpu %d, %d lost, %v, want %v", line, cpu, lost, ok, want)
 		}
 	}
-	for _, line := range []string{"CPU:", "CPU:x [LOST 1 EVENTS]", "CPU:1 [LOST 1", "CPU:1 buffer started"} {
+	for _, line := range []string{"CPU:", "CPU:x [LOST 1 EVENTS]", "CPU:1 [LOST 1", "CPU:1 [12 EVENTS]", "CPU:1 [LOST 12 EVENTS DROPPED]", "CPU:1 buffer started"} {
 		if _, _, ok := parseLost([]byte(line)); ok {
 			t.Errorf("%q: got a marker, want none", line)
 		}
