@@ -35,9 +35,8 @@ type infer struct {
 	v   evtchn.VCPU
 	ctx evtchn.Context
 
-	deduced [probeEnd]uint64 // records that are missing, as others prove
-	proof   proof
-	counts  struct {
+	proof  proof
+	counts struct {
 		invisible, handlers, outcome, unpaired, deferred, early uint64
 	}
 }

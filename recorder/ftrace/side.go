@@ -1,6 +1,7 @@
 package ftrace
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"io/fs"
@@ -21,7 +22,7 @@ type SideFiles struct {
 	TraceClock string            // tracefs trace_clock: the one in brackets is in force
 	Probes     string            // kprobe definitions that were accepted
 	Profile    string            // kprobe_profile: the third column counts misses
-	Console    string            // xl dmesg: for the frequency of the TSC
+	Console    string            // xl dmesg, of several times, and xl info: for the frequency of the TSC
 	Names      map[string]string // field of SideFiles -> base name of the file it came from
 }
 
@@ -75,7 +76,7 @@ func ReadSideFiles(dir string) (SideFiles, error) {
 			dst, field = &s.Probes, "Probes"
 		case strings.HasPrefix(name, "kprobe_profile"):
 			dst, field = &s.Profile, "Profile"
-		case strings.HasPrefix(name, "xl-dmesg"):
+		case strings.HasPrefix(name, "xl-dmesg"), name == "xl-info.txt":
 			dst, field = &s.Console, "Console"
 		default:
 			continue
@@ -84,9 +85,12 @@ func ReadSideFiles(dir string) (SideFiles, error) {
 		if err != nil {
 			return s, err
 		}
-		if dst != nil {
+		switch {
+		case dst == &s.Console: // Xen's ring of messages may have lost what an earlier one still has
+			*dst += text
+		case dst != nil:
 			*dst = text
-		} else {
+		default:
 			s.Later = append(s.Later, text)
 		}
 		if old := s.Names[field]; old != "" {
@@ -221,15 +225,25 @@ func clockInForce(text string) string {
 	return s
 }
 
-// tscMHz finds "Detected 2596.101 MHz processor" in Xen's console, or gives 0.
+// tscMHz finds "Detected 2596.101 MHz processor" in Xen's console, or "cpu_mhz : 2596.101" in what xl info prints, or gives 0.
 func tscMHz(text string) float64 {
+	isMHz := func(f float64, err error) bool { return err == nil && f > 1 && f < 1e6 }
 	_, s, ok := strings.Cut(text, "Detected ")
 	for ok {
 		num, _, _ := strings.Cut(s, " ")
-		if f, err := strconv.ParseFloat(num, 64); err == nil && f > 1 && f < 1e6 && strings.HasPrefix(s[len(num):], " MHz") {
+		if f, err := strconv.ParseFloat(num, 64); isMHz(f, err) && strings.HasPrefix(s[len(num):], " MHz") {
 			return f
 		}
 		_, s, ok = strings.Cut(s, "Detected ")
+	}
+	for line := range strings.Lines(text) {
+		key, value, _ := strings.Cut(line, ":")
+		if strings.TrimSpace(key) != "cpu_mhz" {
+			continue
+		}
+		if f, err := strconv.ParseFloat(strings.TrimSpace(value), 64); isMHz(f, err) {
+			return f
+		}
 	}
 	return 0
 }
@@ -237,18 +251,23 @@ func tscMHz(text string) float64 {
 // TSCHz gives the frequency of the TSC that the console tells, in Hz, or 0.
 func (s *SideFiles) TSCHz() float64 { return tscMHz(s.Console) * 1e6 }
 
-// missed reads kprobe_profile and gives the misses of the events that have a meaning, by name.
-func (s *SideFiles) missed(ns *names) map[string]uint64 {
-	m := make(map[string]uint64)
-	for line := range strings.Lines(s.Profile) {
-		f := strings.Fields(line)
+// missed reads kprobe_profile and gives the misses of the importer's own events.
+func missed(text string) (total uint64, worst string) {
+	var most uint64
+	sc := bufio.NewScanner(strings.NewReader(text))
+	for sc.Scan() {
+		f := strings.Fields(sc.Text())
 		if len(f) != 3 {
 			continue
 		}
 		n, err := strconv.ParseUint(f[2], 10, 63)
-		if err == nil && n > 0 && ns.knows(f[0]) {
-			m[f[0]] += n
+		if _, known := probeByName[f[0]]; err != nil || !known || n == 0 {
+			continue
+		}
+		total += n
+		if n > most {
+			most, worst = n, f[0]
 		}
 	}
-	return m
+	return total, worst
 }
