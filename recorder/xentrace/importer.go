@@ -87,24 +87,18 @@ const ClockTSC = "x86-tsc"
 // FinalMeta adds to Meta what the records read so far have shown; after io.EOF it is final.
 func (im *Importer) FinalMeta() evtchn.Meta {
 	m := im.Meta()
-	m.Complete = im.eof && im.err == nil && !im.r.Stats().Cut
+	m.Complete = im.eof && im.err == nil && !im.r.Stats().Cut && im.r.Stats().Damage.Bytes == 0
 	m.Events = uint64(im.seq)
+	st := im.r.Stats()
+	m.Records, m.Broken, m.BrokenAt = st.Records, st.Damage.Places, st.Damage.First
 	m.Counts = make(map[string]uint64)
-	for class, counts := range im.t.counts {
-		if counts == nil {
-			continue
+	im.t.counts.each(func(id ID, n uint64) {
+		name := id.String()
+		m.Counts[name] += n
+		if !id.Known() && len(m.Unknown) < maxUnknown {
+			m.Unknown = append(m.Unknown, name)
 		}
-		for n, c := range counts {
-			if c == 0 {
-				continue
-			}
-			id := ID(1<<(16+class) | n)
-			m.Counts[id.String()] += c
-			if name := id.String(); !id.Known() && !slices.Contains(m.Unknown, name) {
-				m.Unknown = append(m.Unknown, name)
-			}
-		}
-	}
+	})
 	m.Notes = append([]string{"xentrace names neither a port nor what is done with it: the trace tells when the vcpus ran, and nothing of what became of an event"},
 		im.Notes()...)
 	if im.opt.TSCHz == 0 {
@@ -112,6 +106,9 @@ func (im *Importer) FinalMeta() evtchn.Meta {
 	}
 	return m
 }
+
+// maxUnknown is how many records without a name are listed: damage makes many.
+const maxUnknown = 64
 
 // Totals sums up what has been read; after io.EOF, the whole trace.
 func (im *Importer) Totals() Totals {
@@ -291,7 +288,7 @@ func (im *Importer) Notes() []string {
 	t, st := im.t, im.r.Stats()
 	if im.changes == 0 {
 		switch {
-		case t.counts[1] == nil:
+		case !t.counts.class(1):
 			say("%s has no record of the scheduler: when the vcpus ran is not known (xentrace -e all, or a mask with 0x0002f000)", im.name)
 		default:
 			say("%s tells of no change of state of a vcpu of domain %d%s", im.name, im.opt.Domain, im.others())

@@ -98,17 +98,10 @@ type VCPUTotals struct {
 // totals sums up. The tracker is of no use for items afterwards.
 func (t *tracker) totals() Totals {
 	sum := Totals{ByName: make(map[string]uint64), Lost: t.lost, Losses: t.losses, Unplaced: t.unsure}
-	for class, counts := range t.counts {
-		if counts == nil {
-			continue
-		}
-		for n, c := range counts {
-			if c > 0 {
-				sum.Records += c
-				sum.ByName[ID(1<<(16+class)|n).String()] += c
-			}
-		}
-	}
+	t.counts.each(func(id ID, n uint64) {
+		sum.Records += n
+		sum.ByName[id.String()] += n
+	})
 	if t.first <= t.last {
 		sum.First, sum.Last = t.first, t.last
 	}

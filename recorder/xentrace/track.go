@@ -21,7 +21,7 @@ type tracker struct {
 	order  order
 	cpus   []*cpuTrack // by number; nil: no window of it
 	vcpus  map[vcpuID]*vcpuStat
-	counts [len(classes)]*[1 << 16]uint64
+	counts counts
 	first  uint64 // the lowest and the highest time stamp
 	last   uint64
 	lost   uint64 // records
@@ -84,12 +84,7 @@ func (t *tracker) add(rec *Record) {
 		t.order.saw(rec.TSC)
 	}
 	c.bytes[class] += uint64(size)
-	counts := t.counts[class]
-	if counts == nil {
-		counts = new([1 << 16]uint64)
-		t.counts[class] = counts
-	}
-	counts[rec.ID&0xffff]++
+	t.counts.add(rec.ID)
 	switch class {
 	case 1:
 		t.sched(rec)
