@@ -357,7 +357,7 @@ func (t *trace) hint(err error) string {
 		name = "-"
 	}
 	switch {
-	case errors.Is(err, store.ErrTruncated):
+	case errors.Is(err, store.ErrTruncated), errors.Is(err, tracedat.ErrNoData):
 		return "it is cut, or still being copied; whoever sent it has the whole"
 	case errors.Is(err, store.ErrCorrupt):
 		return "evtrace check " + name + " lists what is damaged; whoever sent it has the original"

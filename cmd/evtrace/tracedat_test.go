@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/evtrace/evtrace/recorder/ftrace/tracedat/tracedattest"
 )
 
 // TestTraceDat wants the binary file of a capture to give the events that its report gives, but for the report's times, which are rounded
@@ -53,9 +55,39 @@ func TestTraceDat(t *testing.T) {
 			t.Fatal(err)
 		}
 		res := evtrace(t, "import", cut, "-o", filepath.Join(dir, "cut.evt"))
-		if want := fmt.Sprintf("cut.dat: byte %d", n); res.code != codeUnreadable || !strings.Contains(res.err, want) {
+		if want := fmt.Sprintf("byte %d", n); res.code != codeUnreadable || !strings.Contains(res.err, want) {
 			t.Errorf("cut to %d bytes: got code %d and %q, want %d and %q", n, res.code, res.err, codeUnreadable, want)
 		}
+	}
+}
+
+// TestTraceDatSalvaged wants what comes before the cut of a trace.dat, and a gap of the vcpu whose data are lost.
+func TestTraceDatSalvaged(t *testing.T) {
+	f := &tracedattest.File{Version: 6, Long: 8, PageSize: 4096, Clock: "local [mono]"}
+	unmask := tracedattest.Format{System: "evtchn", Name: "unmask", ID: 100, Fields: []tracedattest.Field{
+		{Decl: "unsigned long __probe_ip", Size: 8}, {Decl: "u32 port", Size: 4}}}
+	f.Formats = []tracedattest.Format{unmask}
+	p := tracedattest.NewPacker(f, 2)
+	for i := range 20 {
+		p.Add(i%2, uint64(1000*i+5000), f.Record(&unmask, 1, 0, 9, 0, 64+i))
+	}
+	p.Done()
+	whole := f.Bytes()
+	dir := t.TempDir()
+	cut, out := filepath.Join(dir, "cut.dat"), filepath.Join(dir, "cut.evt")
+	if err := os.WriteFile(cut, whole[:len(whole)-4096], 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if res := evtrace(t, "import", cut, "-o", out); res.code != codeUnreadable || !strings.Contains(res.err, "the data of cpu 1") || !strings.Contains(res.err, "--salvage") {
+		t.Errorf("got code %d and %q", res.code, res.err)
+	}
+	must(t, 0, "import", "--salvage", cut, "-o", out)
+	text := must(t, 0, "export", out)
+	if !strings.Contains(text, "\ncount: 10 unmask\n") {
+		t.Errorf("it does not count the 10 records of vcpu 0:\n%s", text)
+	}
+	if !strings.Contains(text, "23000 v1 - gap target=v1") {
+		t.Errorf("there is no gap of vcpu 1 at the end:\n%s", text)
 	}
 }
 

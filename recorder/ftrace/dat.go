@@ -25,6 +25,7 @@ type datSource struct {
 
 	ev     tracedat.Event
 	held   bool // ev is still to be given: the gap in front of it was
+	given  bool // a record was given
 	broken tally
 	cut    error // what ended the unpacking of the file, nil if nothing did
 }
@@ -206,7 +207,11 @@ func (s *datSource) next(r *record, p *parts) error {
 			}
 			if s.ev.Missed != 0 {
 				s.held = true
-				gapRecord(r, evtchn.VCPU(min(s.ev.CPU, evtchn.MaxVCPUs)), uint64(max(s.ev.Missed, 0)), 0)
+				at := int64(0)
+				if !s.given {
+					at, s.given = s.head.first, true
+				}
+				gapRecord(r, evtchn.VCPU(min(s.ev.CPU, evtchn.MaxVCPUs)), uint64(max(s.ev.Missed, 0)), at)
 				return nil
 			}
 		}
@@ -216,6 +221,7 @@ func (s *datSource) next(r *record, p *parts) error {
 		}
 		err := s.record(r, p)
 		if err == nil {
+			s.given = true
 			return nil
 		}
 		if s.strict {

@@ -307,6 +307,24 @@ func TestDatTrouble(t *testing.T) {
 	}
 }
 
+// TestDatGaps: what is missing at the beginning is so from the first record on, and a vcpu whose data end too early has a gap up to the end.
+func TestDatGaps(t *testing.T) {
+	f := smallDat()
+	f.CPUs[0][0].Missed = 4
+	f.CPUs[1][len(f.CPUs[1])-1].Commit = 5000
+	_, evs := importFile(t, "a.dat", f.Bytes(), SideFiles{})
+	var gaps []string
+	for _, ev := range evs {
+		if ev.Kind == evtchn.KindGap {
+			gaps = append(gaps, fmt.Sprintf("v%d lost %d at %d", ev.Args[0], ev.Args[1], ev.Time))
+		}
+	}
+	// The record that is none is of the time 2000, but it is dropped.
+	if want := []string{"v0 lost 4 at 1000", "v1 lost 0 at 1500"}; !slices.Equal(gaps, want) {
+		t.Errorf("got gaps %q, want %q", gaps, want)
+	}
+}
+
 // TestDatText: a trace.dat of a latency tracer holds text, which is read as such.
 func TestDatText(t *testing.T) {
 	text := capture("1 d.h1. 5.000001: upcall: (xen_evtchn_do_upcall+0x0/0xb0)\n1 d.h1. 5.000002: clear: (evtchn_2l_clear_pending+0x0/0x20) port=8\n")

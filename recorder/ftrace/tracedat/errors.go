@@ -14,6 +14,8 @@ var (
 	// ErrCorrupt: something in the file contradicts something else. From Next, it concerns one page or chunk of one cpu: Next may be
 	// called again.
 	ErrCorrupt = errors.New("trace.dat is damaged")
+	// ErrNoData: the file is cut before the place that says where the cpus' data are. It is of the class io.ErrUnexpectedEOF as well.
+	ErrNoData = errors.New("cut so short that none of it can be read")
 )
 
 // Error is an error with its place.

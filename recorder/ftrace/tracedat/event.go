@@ -11,7 +11,8 @@ type Event struct {
 	Preempt uint8 // how deep preemption was off; on newer kernels the upper four bits count migrate_disable
 	// Missed says that events of this cpu are missing in front of this one: how many, or -1 if that is not known.
 	Missed int64
-	// Format is nil for a mark: it is no event, and only says by Missed that at this time the cpu's record ends too early.
+	// Format is nil for a mark: it is no event, and only says by Missed that events of this cpu are missing from its last one on to the
+	// end. Marks come behind all events.
 	Format *Format
 	Offset int64 // of its page in the file, or of the chunk that it is packed in
 

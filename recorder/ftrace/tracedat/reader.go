@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -39,6 +40,8 @@ type Reader struct {
 	streams []*stream // a heap of those that have an event, below waiting ones
 	waiting []*stream // that must find their next event first
 	given   bool      // the event of streams[0] was given out
+	last    uint64    // time of the event given last
+	marks   []*stream // that end too early, by their cpus
 	memory  int64     // of all chunks
 	scratch []byte    // a packed chunk
 	read    int64     // of the cpus' data
@@ -98,6 +101,9 @@ func Open(src io.ReaderAt, size int64) (*Reader, error) {
 	r := &Reader{src: src, size: size, comms: make(map[int32]string), end: io.EOF}
 	if err := r.open(); err != nil {
 		r.pack.close()
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			err = fmt.Errorf("%w: %w", ErrNoData, err)
+		}
 		return nil, err
 	}
 	return r, nil
@@ -302,7 +308,7 @@ func (r *Reader) Text() (io.Reader, error) {
 func (r *Reader) Close() error {
 	r.pack.close()
 	r.pack = nil
-	r.streams, r.waiting = nil, nil
+	r.streams, r.waiting, r.marks = nil, nil, nil
 	r.end = errClosed
 	return nil
 }
@@ -323,6 +329,8 @@ func (r *Reader) Next(ev *Event) error {
 		if found {
 			r.streams = append(r.streams, s)
 			r.up(len(r.streams) - 1)
+		} else {
+			r.ended(s)
 		}
 	}
 	if r.given {
@@ -331,6 +339,7 @@ func (r *Reader) Next(ev *Event) error {
 			return err
 		}
 		if !found {
+			r.ended(r.streams[0])
 			last := len(r.streams) - 1
 			r.streams[0] = r.streams[last]
 			r.streams = r.streams[:last]
@@ -338,12 +347,30 @@ func (r *Reader) Next(ev *Event) error {
 		r.given = false
 		r.down()
 	}
-	if len(r.streams) == 0 {
-		return r.end
+	if len(r.streams) > 0 {
+		r.streams[0].event(ev)
+		r.given, r.last = true, ev.Time
+		return nil
 	}
-	r.streams[0].event(ev)
-	r.given = true
-	return nil
+	if len(r.marks) > 0 {
+		s := r.marks[0]
+		r.marks = r.marks[1:]
+		*ev = Event{Time: r.last, CPU: s.cpu, Missed: s.missed, Offset: s.base}
+		return nil
+	}
+	return r.end
+}
+
+// ended takes a stream that has no more events. If some are missing after its last, a mark will say so.
+func (r *Reader) ended(s *stream) {
+	if s.missed == 0 {
+		return
+	}
+	i := len(r.marks)
+	for i > 0 && r.marks[i-1].cpu > s.cpu {
+		i--
+	}
+	r.marks = slices.Insert(r.marks, i, s)
 }
 
 // stop remembers what keeps a stream from its end. The first place in the file counts.

@@ -104,8 +104,8 @@ var wantSample = []string{
 	"1671090247 cpu0 a b-130 10 1 ftrace:odd a=fffffffffffffffe b=9c40 comm=\"fifteen_bytes..\" s=\"relative\" c=ffffff0000000000",
 	"3000000000 cpu0 lost 5 <...>-77 9 2 evtchn:unmask __probe_ip=ffffffff81664d0a port=42",
 	"4000000003 cpu0 kworker/0:1-12 9 2 evtchn:unmask __probe_ip=ffffffff81664d0a port=43",
-	"4000000003 cpu0 lost -1",
 	"4000000003 cpu2 lost -1 kworker/0:1-12 9 2 evtchn:unmask __probe_ip=ffffffff81664d0a port=2",
+	"4000000003 cpu0 lost -1",
 }
 
 // line writes an event.

@@ -15,7 +15,6 @@ type stream struct {
 	to     int64  // the end of the data in the file
 	chunks uint64 // that are left, if they are packed
 	ended  bool   // there is no more
-	marked bool   // a mark was given at the end
 
 	chunk []byte
 	base  int64 // place of the chunk in the file
@@ -24,9 +23,9 @@ type stream struct {
 
 	// What was found last.
 	time   uint64
-	data   []byte  // of the event
-	format *Format // nil: a mark
-	missed int64   // events that are missing in front of it
+	data   []byte // of the event
+	format *Format
+	missed int64 // events that are missing in front of it
 }
 
 // readAhead is how much of a cpu's data is read at once, unless a page is more.
@@ -89,7 +88,7 @@ func (s *stream) corrupt(at int, format string, args ...any) error {
 	return e
 }
 
-// advance finds the next event or mark, and reports false at the end. After an error it may be called again.
+// advance finds the next event, and reports false at the end. After an error it may be called again.
 func (s *stream) advance() (bool, error) {
 	if s.data != nil {
 		s.data, s.format, s.missed = nil, nil, 0
@@ -104,9 +103,6 @@ func (s *stream) advance() (bool, error) {
 			err = s.turn()
 		case !s.ended:
 			err = s.fill()
-		case s.missed != 0 && !s.marked:
-			s.marked = true
-			return true, nil
 		default:
 			return false, nil
 		}
@@ -215,12 +211,10 @@ func (s *stream) event(ev *Event) {
 	if !s.packed {
 		ev.Offset += int64(s.page.at)
 	}
-	if f := s.format; f != nil {
-		v, _ := ev.Uint(f.flags)
-		ev.Flags = Flags(v)
-		v, _ = ev.Uint(f.preempt)
-		ev.Preempt = uint8(v)
-		v, _ = ev.Uint(f.pid)
-		ev.PID = int32(v)
-	}
+	v, _ := ev.Uint(s.format.flags)
+	ev.Flags = Flags(v)
+	v, _ = ev.Uint(s.format.preempt)
+	ev.Preempt = uint8(v)
+	v, _ = ev.Uint(s.format.pid)
+	ev.PID = int32(v)
 }
