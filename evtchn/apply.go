@@ -281,7 +281,7 @@ func (s *State) Apply(ev *Event) {
 func (s *State) applyRecord(ev *Event, p Port, ps *PortState, target VCPU, word int, mask uint64) {
 	switch ev.Kind {
 	case KindPortUnbind, KindPortBind, KindPortClose, KindPortVCPU, KindNotifyRead, KindOwnerWrite, KindOwnerRead,
-		KindAcceptSet, KindAcceptClear, KindReasonSet, KindReasonClear, KindUserSet, KindIRQSet, KindRequestPush,
+		KindAcceptSet, KindAcceptClear, KindSnapPort, KindSnapBits, KindReasonSet, KindReasonClear, KindUserSet, KindIRQSet, KindRequestPush,
 		KindRequestPop:
 		if ps == nil {
 			return
@@ -343,6 +343,20 @@ func (s *State) applyRecord(ev *Event, p Port, ps *PortState, target VCPU, word 
 		if w := int(ev.Args[0]); w >= 0 && w < s.Words {
 			s.snap(w, ev)
 		}
+	case KindSnapPort:
+		s.snapPort(ps, ev, word, mask)
+	case KindSnapBits:
+		s.snapBits(p, ps, ev, word, mask)
+	case KindSnapVCPU:
+		vc := &s.V[target]
+		vc.Up, vc.Umask = known(ev.Args[1], vc.Up), known(ev.Args[2], vc.Umask)
+		if ev.Res > uint64(RunUnknown) && ev.Res <= uint64(Offline) {
+			vc.Run = RunState(ev.Res)
+			vc.Blocked, vc.Polling = vc.Run == Blocked || vc.Run == Polling, vc.Run == Polling
+		}
+	case KindSnapSel:
+		vc := &s.V[target]
+		vc.Sel, vc.SelKnown = ev.Args[1]&(^uint64(0)>>(64-s.WordBits)), ^uint64(0)
 	}
 }
 

@@ -135,6 +135,13 @@ const (
 	// Of captures.
 	KindTie // the order of two steps is not known, and it matters
 
+	// Of console dumps.
+	KindDump     // Xen prints what follows
+	KindSnapPort // a port's record as it was seen
+	KindSnapBits // a port's bits as they were seen
+	KindSnapVCPU // a vcpu's flags as they were seen
+	KindSnapSel  // a vcpu's SEL word as it was seen
+
 	kindEnd
 )
 
@@ -225,6 +232,11 @@ var specs = [kindEnd]Spec{
 	KindRunState:    {Name: "sched.state", Args: []Arg{argTarget, {"from", ArgRun}, {"to", ArgRun}}, Res: Arg{"pcpu", ArgUint}, target: true, Doc: "Xen notes on a physical CPU that the vcpu's run state changes (RUNSTATE_* of xen/include/public/vcpu.h); to unknown: the notes that follow were lost"},
 	KindXenCall:     {Name: "xen.call", Args: []Arg{{"number", ArgUint}}, Doc: "the vcpu makes the hypercall of that number (__HYPERVISOR_* of xen/include/public/xen.h: 32 is evtchn_op); neither its command nor its port is known"},
 	KindSnap:        {Name: "snap", Args: []Arg{argWord, {"pend", ArgBits}, {"mask", ArgBits}}, Doc: "a PEND and a MASK word as they were seen"},
+	KindDump:        {Name: "dump", Args: []Arg{{"number", ArgUint}, {"line", ArgUint}, {"rows", ArgUint}}, Doc: "a dump of Xen's console begins: so many rows from that line of the file on; the readings that follow were made one after the other"},
+	KindSnapPort:    {Name: "snap.port", Args: []Arg{{"state", ArgStatus}, {"notify", ArgVCPU}, {"peer", ArgBits}}, Doc: "the hypervisor's record of the port as it was seen; peer as in port.bind"},
+	KindSnapBits:    {Name: "snap.bits", Args: []Arg{{"pend", ArgBit}, {"mask", ArgBit}, {"told", ArgBit}}, Res: Arg{"link", ArgBits}, Doc: "PEND and MASK of the port as they were seen; told: the SEL bit of its word on the vcpu that it notifies, with FIFO whether it stands in a queue. link, of FIFO: bits 0 to 16, 28 (BUSY) and 29 (LINKED) of the event word"},
+	KindSnapVCPU:    {Name: "snap.vcpu", Args: []Arg{argTarget, {"up", ArgBit}, {"umask", ArgBit}}, Res: Arg{"run", ArgRun}, target: true, Doc: "UP, UMASK and the run state of the target as they were seen"},
+	KindSnapSel:     {Name: "snap.sel", Args: []Arg{argTarget, {"sel", ArgBits}}, target: true, Doc: "the target's SEL word as it was seen"},
 	KindTie: {Name: "tie", Args: []Arg{argTarget, {"step", ArgKind}, {"event", ArgUint}}, Res: Arg{"pending", ArgBit}, target: true,
 		Doc: "what the vcpu has just done to the port ties with a step of the target vcpu: the capture does not tell which came first. event: that step's Seq if it was taken to come before, 0 if after; pending: what would have been found had they come the other way round"},
 }

@@ -294,6 +294,9 @@ func (v *validator) outside() bool {
 			v.bad("it is neither flagged as input nor has it a cause")
 		}
 	case evtchn.KindOp, evtchn.KindIOReq, evtchn.KindServe:
+	case evtchn.KindDump:
+	case evtchn.KindSnapPort, evtchn.KindSnapBits, evtchn.KindSnapVCPU, evtchn.KindSnapSel:
+		v.reading()
 	case evtchn.KindStart:
 		input()
 		_, c := v.target()

@@ -109,6 +109,28 @@ func (d *describer) outside() bool {
 		}
 		d.str(" came first: not known; the other way round the port would have been ")
 		d.str([...]string{"clear", "pending", "either"}[ev.Bit()])
+	case evtchn.KindDump:
+		d.str("dump ").uint(a[0]).str(", ").uint(a[2]).str(" rows from line ").uint(a[1]).str(" on")
+	case evtchn.KindSnapPort:
+		d.value(evtchn.ArgStatus, a[0]).str(", notify=").vcpu(a[1]).peer(a[0], a[2])
+	case evtchn.KindSnapBits:
+		d.str("PEND ").value(evtchn.ArgBit, a[0]).str(", MASK ").value(evtchn.ArgBit, a[1])
+		if d.meta != nil && d.meta.ABI == "fifo" {
+			d.str(", queued ")
+		} else {
+			d.str(", SEL bit of its vcpu ")
+		}
+		d.value(evtchn.ArgBit, a[2])
+		if ev.Res&(1<<28) != 0 {
+			d.str(", BUSY")
+		}
+	case evtchn.KindSnapVCPU:
+		d.of("UP", a[0]).str("=").value(evtchn.ArgBit, a[1]).str(", ").of("UMASK", a[0]).str("=").value(evtchn.ArgBit, a[2])
+		if ev.Res != uint64(evtchn.RunUnknown) {
+			d.str(", ").value(evtchn.ArgRun, ev.Res)
+		}
+	case evtchn.KindSnapSel:
+		d.of("SEL", a[0]).str("=").set(a[1], 0, 0)
 	case evtchn.KindStart:
 		d.vcpu(a[0]).str(" comes up")
 	case evtchn.KindEnd:
