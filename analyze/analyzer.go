@@ -75,6 +75,8 @@ type Analyzer struct {
 	sweeps      bool   // the policy's tick looks at every word
 	requests    Requests
 
+	dumpNo uint64 // of the console dump under way
+
 	slowestRequest evtchn.Time
 	domains        []*requestTrack
 }
@@ -296,6 +298,16 @@ func (a *Analyzer) note(ev *evtchn.Event, target evtchn.VCPU) {
 		}
 	case evtchn.KindSnap:
 		a.noteSnap(ev)
+	case evtchn.KindDump:
+		a.dumpNo = ev.Args[0]
+	case evtchn.KindSnapBits:
+		if p != evtchn.NoPort {
+			a.noteBits(ev)
+		}
+	case evtchn.KindSnapPort:
+		if p != evtchn.NoPort && ev.Args[0] == uint64(evtchn.PortFree) {
+			a.endShown(p, a.port(p), KindLate)
+		}
 	default:
 		if p != evtchn.NoPort {
 			a.notePort(ev, target, vt, a.port(p))

@@ -36,7 +36,9 @@ func (a *Analyzer) doubts() []string {
 	case !a.aboutPorts:
 		say("no record of the trace is about a port")
 	}
-	if m.ABI == "fifo" {
+	if a.ofDumps() {
+		say("what happened between the console dumps is not known")
+	} else if m.ABI == "fifo" {
 		say("the trace is of the FIFO ABI, and whether a port stands in one of its queues is not recorded")
 	}
 	if n := a.totals.NotRecognised; n > 0 {
@@ -73,7 +75,7 @@ func (a *Analyzer) missing() []string {
 	if !a.complete() {
 		say("the recording ends early: what came after its last event is not known")
 	}
-	if m.ABI == "fifo" && !slices.ContainsFunc(list, func(s string) bool { return strings.Contains(s, "FIFO") }) {
+	if m.ABI == "fifo" && !a.ofDumps() && !slices.ContainsFunc(list, func(s string) bool { return strings.Contains(s, "FIFO") }) {
 		say("the trace is of the FIFO ABI: deliveries and how long they took are known, but not whether a port stands in a queue, so a lost event would not be found")
 	}
 	if a.disordered() {

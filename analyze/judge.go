@@ -5,7 +5,7 @@ import "github.com/evtrace/evtrace/evtchn"
 // settled looks at a port that the event has made exposed, or unnoticed.
 func (a *Analyzer) settled(p evtchn.Port, ev *evtchn.Event) {
 	ps := a.state.PortAt(p)
-	if ps.ExposedSeq != ev.Seq && ps.UnnoticedSeq != ev.Seq {
+	if ps.ExposedSeq != ev.Seq && ps.UnnoticedSeq != ev.Seq || ev.Kind == evtchn.KindSnapBits {
 		return
 	}
 	t := a.port(p)
@@ -359,6 +359,13 @@ func (a *Analyzer) Finish() *Report {
 func (a *Analyzer) finishPort(p evtchn.Port, t *portTrack) {
 	s := a.state
 	exposed := s.Exposed(p)
+	if t.shown.n > 0 {
+		a.endShown(p, t, KindLost)
+	}
+	if a.ofDumps() && t.draft == nil {
+		a.standing(p, t, false)
+		return
+	}
 	unsure := t.draft == nil && exposed && !t.delivered && s.Observed && t.unsure.ok() &&
 		a.now-s.PortAt(p).ExposedAt > evtchn.Time(a.latency.max)
 	lacking := t.draft == nil && exposed && t.open && t.hole.ok()

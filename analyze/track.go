@@ -121,6 +121,7 @@ type portTrack struct {
 	hole      gap // records were lost that may show its handling
 	draft     *draft
 
+	shown     shown  // by console dumps
 	maybe     tie    // it may have been unmasked in vain, since it was handled last
 	passed    step   // then, or with FIFO: the first upcall of its vcpu, since it was exposed, that did not handle it
 	passes    uint64 // how many there were

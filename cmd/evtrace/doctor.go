@@ -175,3 +175,54 @@ func dumpNotes(name string, s *consoledump.Summary) []string {
 	}
 	return notes
 }
+
+// importDumps turns the dumps of one domain into a trace file.
+func (a *app) importDumps(ctx context.Context, t *trace, out string, force bool) (*recordSummary, error) {
+	p := a.newProgress("importing", "bytes", t.opt.quiet)
+	defer p.done()
+	opt := consoledump.ImportOptions{Domain: consoledump.Lowest}
+	if t.opt.domained {
+		opt.Domain = int(t.opt.domain)
+	}
+	opt.Strict = t.opt.strict
+	opt.Progress = func(n int64) { p.at(uint64(n), part(n, t.size)) }
+	im, err := consoledump.NewImporter(func() (io.ReadCloser, error) { return openDump(t.path) }, filepath.Base(t.name), opt)
+	switch {
+	case errors.Is(err, consoledump.ErrNone):
+		return nil, noDump(err)
+	case errors.Is(err, consoledump.ErrDomain):
+		return nil, &failure{codeUsage, err, "--domain takes the number of one that has dumps of key e"}
+	case err != nil:
+		return nil, err
+	}
+	defer im.Close()
+	return a.fill(ctx, t, im, im.Meta(), im.FinalMeta, out, force)
+}
+
+// openDump opens a text, which may be compressed.
+func openDump(path string) (io.ReadCloser, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	r, _, err := decompress(f)
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{r, closers{r, f}}, nil
+}
+
+// closers closes several things.
+type closers []io.Closer
+
+func (cs closers) Close() error {
+	var errs []error
+	for _, c := range cs {
+		errs = append(errs, c.Close())
+	}
+	return errors.Join(errs...)
+}

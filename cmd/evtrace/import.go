@@ -43,6 +43,9 @@ directory the capture in it is taken, or those of its per_cpu.
 A binary trace of xentrace says when the vcpus ran, and nothing about ports. On its own it becomes a trace without a verdict; --xentrace
 puts it beside a capture of the same seconds, so that a delay can be told from a vcpu that had no CPU.
 
+Dumps of Xen's console (xl debug-keys e and q) become readings of the ports and vcpus of one domain; evtrace doctor judges them as they
+are, of all domains.
+
 A text that is cut or damaged is refused. --salvage keeps what comes before the first place that cannot be read, and marks the
 trace incomplete.
 
@@ -56,12 +59,13 @@ trace incomplete.
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch format {
 			case "auto":
-			case formText, formFtrace, formTraceDat, formXentrace:
+			case formText, formFtrace, formTraceDat, formXentrace, formDump:
 				opt.form = format
 			default:
-				return usageErrorf("", "--format: got %q, want auto, ftrace, trace.dat, xentrace or text%s", format, evtchn.Suggest(format, []string{"auto", formFtrace, formTraceDat, formXentrace, formText}))
+				return usageErrorf("", "--format: got %q, want auto, ftrace, trace.dat, xentrace, dump or text%s", format,
+					evtchn.Suggest(format, []string{"auto", formFtrace, formTraceDat, formXentrace, formDump, formText}))
 			}
-			opt.domain = evtchn.DomID(domain)
+			opt.domain, opt.domained = evtchn.DomID(domain), cmd.Flags().Changed("domain")
 			if out == "" {
 				out = importName(args[0])
 			}
@@ -87,9 +91,9 @@ trace incomplete.
 	fl.StringVarP(&out, "out", "o", "", "trace `FILE` to write, or - for text on stdout (default: the input's name with .evt)")
 	fl.StringVar(&opt.context, "context", "", "`DIR` of the files that go with a capture (default: beside it)")
 	fl.Float64Var(&opt.tscHz, "tsc-hz", 0, "frequency of the TSC in `HZ`, for the clock x86-tsc (default: what xl dmesg says)")
-	fl.StringVar(&format, "format", "auto", "auto, ftrace (text or trace.dat), trace.dat, xentrace or text")
+	fl.StringVar(&format, "format", "auto", "auto, ftrace (text or trace.dat), trace.dat, xentrace, dump or text")
 	fl.StringVar(&opt.xentrace, "xentrace", "", "binary `FILE` of xentrace that was taken beside a capture with the clock x86-tsc: its run states are put among the events")
-	fl.Uint16Var(&domain, "domain", 0, "`NUMBER` of the domain whose vcpus xentrace is to tell of")
+	fl.Uint16Var(&domain, "domain", 0, "`NUMBER` of the domain whose vcpus xentrace is to tell of, or whose dumps are to be taken (default: 0, or the lowest that has dumps)")
 	fl.BoolVar(&opt.strict, "strict", false, "refuse broken lines, and comments in text, instead of passing over them")
 	fl.BoolVar(&opt.salvage, "salvage", false, "keep what can be read of a trace that is cut or damaged")
 	fl.BoolVar(&force, "force", false, "replace the file if there is one")
@@ -148,8 +152,11 @@ func (a *app) importTo(ctx context.Context, ins []string, out string, force bool
 
 // importForeign turns what another program wrote into a trace file.
 func (a *app) importForeign(ctx context.Context, t *trace, out string, force bool) (*recordSummary, error) {
-	if t.form == formXentrace {
+	switch t.form {
+	case formXentrace:
 		return a.importXentrace(ctx, t, out, force)
+	case formDump:
+		return a.importDumps(ctx, t, out, force)
 	}
 	return a.importCapture(ctx, t, out, force)
 }

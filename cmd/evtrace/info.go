@@ -134,7 +134,7 @@ func (r *infoReport) writeText(w io.Writer) error {
 		lines := wrap(strings.Repeat(" ", 13), fmt.Sprintf(format, args...), tableWidth)
 		fmt.Fprintf(&b, "%-13s%s", key, lines[13:])
 	}
-	forms := map[string]string{formStore: "trace file", formText: "text form", formFtrace: "ftrace capture", formXentrace: "xentrace binary"}
+	forms := map[string]string{formStore: "trace file", formText: "text form", formFtrace: "ftrace capture", formDump: "console dumps", formXentrace: "xentrace binary"}
 	row("trace", "%s (%s, %s)", r.Path, forms[r.Form], bytesText(r.FileBytes))
 	if r.Form == formFtrace || r.Form == formXentrace {
 		row("events", "%s", group(r.Events))

@@ -18,6 +18,7 @@ import (
 
 	"github.com/evtrace/evtrace/evtchn"
 	"github.com/evtrace/evtrace/evtchn/text"
+	"github.com/evtrace/evtrace/recorder/consoledump"
 	"github.com/evtrace/evtrace/recorder/ftrace"
 	"github.com/evtrace/evtrace/recorder/ftrace/tracedat"
 	"github.com/evtrace/evtrace/recorder/xentrace"
@@ -32,6 +33,7 @@ const (
 	// formTraceDat is a capture of Linux as well, if it is in trace-cmd's binary form.
 	formTraceDat = "trace.dat"
 	formXentrace = "xentrace" // a binary trace of Xen
+	formDump     = "dump"     // dumps of Xen's console
 )
 
 // inputOptions say how an input is to be read. The zero value is good.
@@ -44,7 +46,8 @@ type inputOptions struct {
 	quiet   bool // no progress
 
 	xentrace string       // a trace of xentrace that was taken beside a capture; "": none
-	domain   evtchn.DomID // of whose vcpus xentrace is to tell
+	domain   evtchn.DomID // of whose vcpus xentrace is to tell, or whose dumps are to be taken
+	domained bool         // the domain was given
 }
 
 // check compares the options with the form of the input that they are for.
@@ -206,6 +209,8 @@ func (t *trace) sniff() error {
 		t.form = formFtrace
 	case xentrace.Sniff(head):
 		t.form = formXentrace
+	case consoledump.Sniff(head):
+		t.form = formDump
 	case packed && isDatabase(head):
 		if _, err := f.Seek(0, io.SeekStart); err != nil {
 			return err
@@ -256,7 +261,7 @@ func (t *trace) load(ctx context.Context, a *app) error {
 		}
 		t.meta = r.Meta()
 		return nil
-	case formFtrace, formXentrace:
+	case formFtrace, formXentrace, formDump:
 		dir, err := os.MkdirTemp("", "evtrace-")
 		if err != nil {
 			return &failure{codeInternal, err, "TMPDIR says where temporary files go"}

@@ -27,7 +27,7 @@ func newExitCodes() *cobra.Command {
 	return &cobra.Command{
 		Use:   "exit-codes",
 		Short: "what the exit codes mean",
-		Long: `The exit code of analyze and replay is the verdict; the worst finding decides:
+		Long: `The exit code of analyze, replay and doctor is the verdict; the worst finding decides:
 
     0   clean: no event was missed
    10   an event was lost
@@ -60,6 +60,8 @@ func newTraces() *cobra.Command {
                      trace.dat. It is imported into a temporary file each time: "evtrace import" does that once and for all
   tar                a tar archive of such a capture and its side files, as the script of "evtrace probes" makes it
   xentrace           a binary trace of Xen's own tracing: when vcpus ran, and nothing about ports
+  dump               dumps of Xen's console (xl debug-keys e and q), in whatever they were pasted into; "evtrace doctor" judges
+                     them without making a trace of them
   -                  any of them on stdin
 
 Text, captures and archives may be compressed by zstd or gzip. Reading never changes a file. What is cut or damaged is refused;

@@ -368,7 +368,9 @@ func (r *Reader) mark(s prefixed, n int) bool {
 			return true
 		}
 	case 'p':
-		return r.markSmall(b)
+		if r.markSmall(b) {
+			return true
+		}
 	case '\'':
 		if len(b) > 10 && bytes.HasPrefix(b[2:], []byte("' pressed")) {
 			r.finish(&r.xen)
@@ -394,7 +396,7 @@ func (r *Reader) mark(s prefixed, n int) bool {
 			return true
 		}
 	}
-	if b[0] == 'p' || b[0] >= '0' && b[0] <= '9' {
+	if b[0] >= '0' && b[0] <= '9' {
 		return false
 	}
 	if bytes.Contains(b, []byte("messages suppressed")) || bytes.Contains(b, []byte("callbacks suppressed")) {
