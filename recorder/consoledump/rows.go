@@ -153,8 +153,11 @@ func parseFields(b []byte, p *dump.Port) fit {
 			return broken
 		}
 		k, v := word[0], word[2:]
-		if len(v) == 0 && len(b) == 0 {
-			return partial
+		if len(v) == 0 {
+			if len(b) == 0 {
+				return partial
+			}
+			return broken
 		}
 		seen[k] = true
 		if k == 'Z' {
