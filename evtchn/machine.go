@@ -32,10 +32,10 @@ type Remote struct {
 
 // guestCPU is what the guest keeps per vcpu.
 type guestCPU struct {
-	word, bit int    // where the next scan resumes (Linux current_word_idx, current_bit_idx)
-	timer     Port   // VIRQ_TIMER's port
-	virq      []Port // virq_to_evtchn
-	requests  []Port // ports that somebody asked this vcpu to look at
+	word, bit int            // where the next scan resumes (Linux current_word_idx, current_bit_idx)
+	timer     Port           // VIRQ_TIMER's port
+	virq      [numVIRQs]Port // virq_to_evtchn
+	requests  []Port         // ports that somebody asked this vcpu to look at
 }
 
 // context is a stack of procedures. The one on top runs.
@@ -86,7 +86,6 @@ func NewMachine(meta Meta, p Policy, tasks int) (*Machine, error) {
 	m.ipi = make([]Port, meta.VCPUs)
 	for i := range m.ctx {
 		m.ctx[i].id, m.ctx[i].vcpu = int32(i), VCPU(i)
-		m.guest[i].virq = make([]Port, numVIRQs)
 	}
 	m.rings = make([][]Port, tasks)
 	m.taskCPU = make([]VCPU, tasks)
@@ -133,7 +132,6 @@ func (m *Machine) Clone() *Machine {
 	c.ctx = slices.Clone(m.ctx)
 	c.guest = slices.Clone(m.guest)
 	for i := range c.guest {
-		c.guest[i].virq = slices.Clone(c.guest[i].virq)
 		c.guest[i].requests = slices.Clone(c.guest[i].requests)
 	}
 	c.infos = slices.Clone(m.infos)
@@ -256,6 +254,9 @@ func (m *Machine) Commit(ev *Event) {
 
 func (m *Machine) enterUpcall(v VCPU) {
 	c := &m.ctx[v]
+	if c.depth == 0 {
+		c.errno, c.value = 0, 0 // of an operation that is over
+	}
 	c.push(frame{proc: m.procs.upcall, ctx: CtxUpcall, v: v, errno: c.errno, value: c.value}) // restored at its exit
 }
 

@@ -70,7 +70,7 @@ func unmaskProcs() {
 			do: func(m *Machine, c *context, f *frame, ev *Event) {
 				g := &m.guest[c.vcpu]
 				f.port = g.requests[0]
-				g.requests = append([]Port(nil), g.requests[1:]...)
+				g.requests = append(g.requests[:0], g.requests[1:]...)
 				ev.Port = f.port
 			}},
 		step{kind: KindPendRead, text: "if not PEND[port]: next",
