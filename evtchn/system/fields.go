@@ -43,6 +43,12 @@ const (
 	maxPort = 4095 // of a 64-bit domain with the 2-level ABI
 )
 
+// Kinds of scenario.
+const (
+	timedKind   = "timed"
+	boundedKind = "bounded"
+)
+
 // Words for OnVCPU.
 const (
 	anyWord   = "any"
@@ -54,8 +60,10 @@ var (
 	verdicts = []string{"clean", "late", "lost", "violated"}
 	causes   = []string{"selector-on-wrong-vcpu", "masked-then-unmasked-elsewhere", "selector-consumed-by-non-owner", "stale-notify",
 		"kick-missing", "cleared-before-look", "dropped-no-handler", "pending-swallowed"}
-	kinds    = []string{HVM: "hvm", PV: "pv"}
-	hotKinds = []string{"send", "pirq"}
+	kinds = []string{HVM: "hvm", PV: "pv"}
+
+	scenarioKinds = []string{timedKind, boundedKind}
+	hotKinds      = []string{"send", "pirq"}
 )
 
 var table = []field{
@@ -67,6 +75,8 @@ var table = []field{
 		at: func(sc *Scenario, _ int) any { return (*proseText)(&sc.Story) }},
 	{key: "source", doc: "where it comes from: a report, a commit",
 		at: func(sc *Scenario, _ int) any { return (*lineText)(&sc.Source) }},
+	{key: "kind", def: timedKind, words: scenarioKinds, doc: "timed: to be recorded, in virtual time; bounded: without times, to have all its schedules explored, with other keys than these",
+		at: func(sc *Scenario, _ int) any { return (*wordText)(&sc.Kind) }},
 	{key: "vcpus", def: "4", lo: 1, hi: evtchn.MaxVCPUs, doc: "vcpus of the traced domain",
 		at: func(sc *Scenario, _ int) any { return &sc.VCPUs }},
 	{key: "word_bits", def: "64", lo: 2, hi: 64, doc: "bits of an event word: 64, 32 for a 32-bit domain, less for small models. There are word_bits x word_bits - 1 ports",

@@ -26,9 +26,14 @@ func Parse(name string, text []byte) (*Scenario, error) {
 	p := &parser{file: name, sc: &Scenario{Text: string(text)}, lines: make(map[string]int)}
 	if root := p.document(text); root != nil {
 		p.plain(root)
-		p.mapping(root, "", table, 0)
+		fields, check := table, p.consistent
+		if isBounded(root) {
+			p.sc.Bounded = &Bounded{}
+			fields, check = boundedTable, p.bounded
+		}
+		p.mapping(root, "", fields, 0)
 		if len(p.problems) == 0 {
-			p.consistent()
+			check()
 		}
 	}
 	if len(p.problems) > 0 {
@@ -36,6 +41,16 @@ func Parse(name string, text []byte) (*Scenario, error) {
 		return nil, &FileError{p.problems}
 	}
 	return p.sc, nil
+}
+
+// isBounded says whether the file is of kind bounded, which decides what keys it has.
+func isBounded(root *yaml.Node) bool {
+	for k := 0; k+1 < len(root.Content); k += 2 {
+		if root.Content[k].Value == "kind" {
+			return root.Content[k+1].Value == boundedKind
+		}
+	}
+	return false
 }
 
 type parser struct {

@@ -18,7 +18,7 @@ func TestParseDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &Scenario{
-		Name: "least", VCPUs: 4, WordBits: 64, Duration: 100e6, Tick: 10e6, Policy: "xen-2005",
+		Name: "least", Kind: "timed", VCPUs: 4, WordBits: 64, Duration: 100e6, Tick: 10e6, Policy: "xen-2005",
 		Costs: Costs{Step: 20, Hypercall: 250, Kick: 2000, Wake: 5000, Handler: 2000, Schedule: 300, Jitter: 1000},
 		Domains: []Domain{{Kind: PV, Count: 1, VCPUs: 1, Start: Span{1e6, 5e6}, OnVCPU: AnyVCPU, First: Span{0, 2e6},
 			Think: Span{1e6, 3e6}, Serve: Span{20e3, 60e3}}},
@@ -44,7 +44,7 @@ expect: {verdict: late, port: 70, cause: stale-notify}}`
 		t.Fatal(err)
 	}
 	want := &Scenario{
-		Name: "all", About: "a line", Story: "prose", Source: "mail", VCPUs: 16, WordBits: 32, Duration: 1.5e9,
+		Name: "all", About: "a line", Story: "prose", Source: "mail", Kind: "timed", VCPUs: 16, WordBits: 32, Duration: 1.5e9,
 		FirstPort: 70, Policy: "linux-2013,tick=sweep",
 		Costs: Costs{Step: 1, Hypercall: 2, Kick: 3, Wake: 4, Handler: 5, Schedule: 6},
 		Domains: []Domain{{Kind: HVM, Count: 2, VCPUs: 3, Start: Span{4e6, 4e6}, OnVCPU: OtherVCPU, Pinned: true,
@@ -61,7 +61,7 @@ expect: {verdict: late, port: 70, cause: stale-notify}}`
 	}
 }
 
-const topKeys = "name, about, story, source, vcpus, word_bits, duration, tick, first_port, policy, costs, domains, hot, ipis, balance, migrate, preempt and expect"
+const topKeys = "name, about, story, source, kind, vcpus, word_bits, duration, tick, first_port, policy, costs, domains, hot, ipis, balance, migrate, preempt and expect"
 
 // Every row is a file with something wrong and all that must be said about it.
 var badFiles = []struct{ name, text, want string }{
@@ -95,7 +95,7 @@ var badFiles = []struct{ name, text, want string }{
 	{"unknown key", "name: a\nvcpu: 3\n", `x:2: vcpu: no such key; did you mean "vcpus"?; keys here: ` + topKeys},
 	{"unknown key below", "name: a\nexpect: {verdikt: lost}\n", `x:2: expect.verdikt: no such key; did you mean "verdict"?; keys here: verdict, port and cause`},
 	{"key twice", "name: a\nvcpus: 2\nvcpus: 2\n", "x:3: vcpus: given twice, first in line 2"},
-	{"key is a list", "name: a\n[b]: 2\n", "x:2: got a list for a key, want one of name, about, story, source, vcpus, word_bits, duration, tick, first_port, policy, costs, domains, hot, ipis, balance, migrate, preempt or expect"},
+	{"key is a list", "name: a\n[b]: 2\n", "x:2: got a list for a key, want one of name, about, story, source, kind, vcpus, word_bits, duration, tick, first_port, policy, costs, domains, hot, ipis, balance, migrate, preempt or expect"},
 	{"nothing", "name: a\nvcpus:\n", "x:2: vcpus: got nothing, want a number from 1 to 128"},
 	{"nothing for a list", "name: a\nhot:\n", "x:2: hot: got nothing, want a list, each element with keys: kind, count, on_vcpu, late, every, from and until"},
 	{"mapping for a list", "name: a\nhot: {every: 1ms}\n", "x:2: hot: got a mapping, want a list, each element with keys: kind, count, on_vcpu, late, every, from and until"},
@@ -184,7 +184,10 @@ func TestParseErrors(t *testing.T) {
 // Every default must be a value that the field takes, and every field must be documented.
 func TestTable(t *testing.T) {
 	seen := make(map[string]bool)
-	for _, f := range Fields() {
+	for i, f := range append(Fields(), BoundedFields()...) {
+		if i == len(Fields()) {
+			clear(seen)
+		}
 		if f.Doc == "" || f.Type == "" || f.Allowed == "" || seen[f.Path] {
 			t.Errorf("%s: undocumented, or there twice: %+v", f.Path, f)
 		}
@@ -204,6 +207,7 @@ func TestTable(t *testing.T) {
 		}
 	}
 	check("", table)
+	check("", boundedTable)
 }
 
 // A file cut anywhere is refused or read, and never more than that.

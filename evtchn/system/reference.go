@@ -2,6 +2,7 @@ package system
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/evtrace/evtrace/evtchn"
@@ -18,6 +19,9 @@ type Field struct {
 
 // Fields lists the keys of a scenario file in the order of the documentation.
 func Fields() []Field { return fieldsOf(nil, "", table) }
+
+// BoundedFields lists those of a scenario of kind bounded.
+func BoundedFields() []Field { return fieldsOf(nil, "", boundedTable) }
 
 func fieldsOf(all []Field, path string, fields []field) []Field {
 	for i := range fields {
@@ -40,7 +44,8 @@ func fieldsOf(all []Field, path string, fields []field) []Field {
 
 // value gives a place of the type that the field's value has.
 func (f *field) value() any {
-	return f.at(&Scenario{Domains: make([]Domain, 1), Hot: make([]Hot, 1)}, 0)
+	b := &Bounded{Ports: make([]BoundedPort, 1), Tasks: make([]BoundedTask, 1)}
+	return f.at(&Scenario{Domains: make([]Domain, 1), Hot: make([]Hot, 1), Bounded: b}, 0)
 }
 
 func (f *field) typeName() string {
@@ -67,7 +72,7 @@ func (f *field) typeName() string {
 		return "policy"
 	case *nameText:
 		return "name"
-	case *DomainKind, *eitherWord, *wordText:
+	case *DomainKind, *eitherWord, *wordText, *PortOrigin, *handlerWord:
 		return "word"
 	}
 	return "text"
@@ -118,6 +123,8 @@ func (f *field) allowed() string {
 		return "text on one line"
 	case *proseText:
 		return "text"
+	case *opsText:
+		return opsForm
 	}
 	return list(f.words, "or")
 }
@@ -168,15 +175,20 @@ func headline(f Field) string {
 func FieldsMarkdown() string {
 	var b strings.Builder
 	b.WriteString(referenceHead)
-	for _, f := range Fields() {
-		def := f.Default
-		if def != "" && def != "required" {
-			def = "`" + def + "`"
+	rows := func(fields []Field) {
+		for _, f := range fields {
+			def := f.Default
+			if def != "" && def != "required" {
+				def = "`" + def + "`"
+			}
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", f.Path, f.Allowed, def, f.Doc)
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", f.Path, f.Allowed, def, f.Doc)
 	}
+	rows(Fields())
+	b.WriteString(referenceBounded)
+	rows(BoundedFields())
 	b.WriteString(referenceBuiltins)
-	for _, sc := range Builtins() {
+	for _, sc := range slices.Concat(Builtins(), BoundedBuiltins()) {
 		fmt.Fprintf(&b, "\n### %s\n\n%s.\n\n%s\n", sc.Name, upperFirst(sc.About), sc.Story)
 		if sc.Source != "" {
 			fmt.Fprintf(&b, "\nSource: %s.\n", sc.Source)
@@ -232,6 +244,27 @@ file is reported with its line, its key and what is allowed there.
   between them, or one. ` + "`0`" + ` needs no unit.
 - Keys that are left out have the default below. Unknown keys, keys given twice, anchors, aliases and tags are errors.
 - The same scenario, seed and policy give the same recording, byte for byte. The trace keeps the text of the scenario.
+
+| key | value | default | meaning |
+|---|---|---|---|
+`
+
+const referenceBounded = `
+## Bounded scenarios
+
+A scenario of kind bounded has no times: it is small enough to have all its schedules explored, by ` + "`evtrace explore`" + `. It begins with the
+vcpus up and some ports bound, all at rest; then its tasks and senders do what they have to do, in every order.
+
+` + "```yaml" + `
+kind: bounded
+name: one-move
+vcpus: 2
+first_port: 8
+ports:
+  - {name: disk, sends: 1}
+tasks:
+  - {name: balance, on_vcpu: 1, does: move disk 1}
+` + "```" + `
 
 | key | value | default | meaning |
 |---|---|---|---|

@@ -26,6 +26,9 @@ type Scenario struct {
 	Preempt Preempt
 	Expect  Expect
 
+	Bounded *Bounded // instead of all that has to do with time, in a scenario of kind bounded; nil in others
+
+	Kind string // "timed" or "bounded"
 	Text string // the file as it was read
 }
 

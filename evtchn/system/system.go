@@ -55,6 +55,9 @@ type cpu struct {
 // New prepares a run. in gives the inputs, in order of time: Inputs(sc, seed) for a recording, the inputs of a trace for a
 // replay. Errors are of class evtchn.ErrConfig, or say what is wrong with the scenario.
 func New(sc *Scenario, seed uint64, p evtchn.Policy, in evtchn.Source) (*System, error) {
+	if sc.Bounded != nil {
+		return nil, fmt.Errorf("%w: %s: it is of kind %s, without times: it can be explored, not run", ErrScenario, sc.Name, boundedKind)
+	}
 	l := plan(sc, seed)
 	meta := evtchn.Meta{Format: evtchn.FormatVersion, Source: evtchn.SourceSim, ABI: "2l", VCPUs: sc.VCPUs, WordBits: sc.WordBits,
 		Clock: "virtual", Unit: "ns", NsPerTick: 1, Policy: p.String(), Scenario: sc.Text, Seed: seed, Duration: sc.Duration}

@@ -65,6 +65,12 @@ func (s *scalar) store(to any) string {
 		return s.place(to)
 	case *DomainKind:
 		return s.word(func(i int) { *to = DomainKind(i) })
+	case *PortOrigin:
+		return s.word(func(i int) { *to = PortOrigin(i) })
+	case *handlerWord:
+		return s.word(func(i int) { *to = handlerWord(i) })
+	case *opsText:
+		return to.parse(s.text)
 	case *eitherWord:
 		return s.word(func(i int) { *to = i == 1 })
 	case *wordText:
