@@ -109,6 +109,37 @@ func handlerProcs() {
 	procTable[procSweep].resume = resumeSweep
 }
 
+// InHandler reports whether the vcpu is in the handler of the port: from the step that picked it, or that found nobody else in
+// it where the policy has such a step, until the handler has run or the port is queued. cleared: PEND has been cleared since.
+func (m *Machine) InHandler(v VCPU, p Port) (in, cleared bool) {
+	c := &m.ctx[v]
+	for i := range c.depth {
+		f := &c.frames[i]
+		if f.port != p {
+			continue
+		}
+		switch f.proc {
+		case procHandle2005: // deliver, mask, clear, handled
+			if f.pc >= 1 && f.pc <= 3 {
+				return true, f.pc == 3
+			}
+		case procUser2005: // deliver, mask, clear, push
+			if f.pc >= 1 && f.pc <= 3 {
+				return true, f.pc == 3
+			}
+		case procHandle2021: // deliver, active, active, clear, handled
+			if f.pc >= 2 && f.pc <= 4 {
+				return true, f.pc == 4
+			}
+		case procUser2021: // deliver, active, clear, push
+			if f.pc >= 2 && f.pc <= 3 {
+				return true, f.pc == 3
+			}
+		}
+	}
+	return false, false
+}
+
 // ringSize is how many ports the device file's ring holds (EVTCHN_RING_SIZE of 2005: a page of 16-bit entries, halved).
 const ringSize = 1024
 

@@ -209,19 +209,24 @@ func (m *Machine) StartForeign(port Port) (int, error) {
 // The caller then numbers the event and calls Commit.
 func (m *Machine) Step(ctx int, ev *Event) bool {
 	c := &m.ctx[ctx]
-	if c.depth == 0 {
+	if c.depth == 0 || m.Waits(ctx) {
 		return false
 	}
 	f := &c.frames[c.depth-1]
 	st := &procTable[f.proc].steps[f.pc]
-	if st.lock && m.lock >= 0 && m.lock != c.id || st.info && m.infoHeld(f.port) {
-		return false
-	}
 	*ev = Event{Kind: st.kind, Port: f.port, VCPU: c.vcpu, Ctx: f.ctx}
 	f.pc++
 	st.do(m, c, f, ev)
 	m.unwind(c)
 	return true
+}
+
+// Waits reports whether the context, which is in a procedure, waits for a lock that another one holds.
+func (m *Machine) Waits(ctx int) bool {
+	c := &m.ctx[ctx]
+	f := &c.frames[c.depth-1]
+	st := &procTable[f.proc].steps[f.pc]
+	return st.lock && m.lock >= 0 && m.lock != c.id || st.info && m.infoHeld(f.port)
 }
 
 // unwind leaves the procedures that are done, until one with a step to do is on top.

@@ -90,6 +90,12 @@ func (v Verb) String() string { return verbs[v].name }
 // maxBounded are the most vcpus, ports, tasks and such that a bounded system has: beyond that nothing can be exhausted.
 const maxBounded = 8
 
+// maxPaths are the most vcpus, sends and ticks together, maxOps the most operations of a task.
+const (
+	maxPaths = 31
+	maxOps   = 15
+)
+
 // opsText is a task's operations as a file has them.
 type opsText []BoundedOp
 
@@ -145,6 +151,9 @@ func (o *opsText) parse(text string) string {
 			return fmt.Sprintf("got operation %s, want %s", quote(strings.TrimSpace(part)), want)
 		}
 		*o = append(*o, op)
+	}
+	if len(*o) > maxOps {
+		return fmt.Sprintf("got %d operations, want at most %d", len(*o), maxOps)
 	}
 	return ""
 }
@@ -267,6 +276,16 @@ func (p *parser) bounded() {
 		}
 	}
 	p.boundedTasks(index)
+	paths := sc.VCPUs
+	if b.Ticks > 0 {
+		paths += sc.VCPUs * (b.Ticks + 1)
+	}
+	for i := range b.Ports {
+		paths += b.Ports[i].Sends
+	}
+	if paths > maxPaths {
+		p.at("ports", "sends and ticks may make %d things happen at once, want at most %d with the vcpus", paths, maxPaths)
+	}
 	if sc.FirstPort > p.lastPort() {
 		p.at("first_port", "got %d, want at most %d, the last port with %d-bit words", sc.FirstPort, p.lastPort(), sc.WordBits)
 	}

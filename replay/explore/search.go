@@ -1,0 +1,533 @@
+package explore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// Options change how a system is explored. The zero value is good.
+type Options struct {
+	Properties Kinds // what is checked; 0: all
+	Every      bool  // go on after the first violation, until there is one of each kind or all was seen
+
+	NoReduction bool // take every step in every order, even those that commute with all that others can do
+	NoSymmetry  bool // tell foreign paths apart by their numbers
+
+	Exact bool // keep the keys of states instead of fingerprints
+	Wide  bool // fingerprints of 128 bits instead of 64
+
+	MaxStates uint64 // stop when there are so many; 0: no limit
+	Memory    int64  // stop when the states take so many bytes; 0: no limit
+	Workers   int    // goroutines; 0: as many as there are processors to use. The result does not depend on it
+
+	Progress func(Progress) // called now and then, from one goroutine
+
+	// Save is called between steps of the search, now and then and when it stops early. It is handed a function that writes a
+	// checkpoint, which Resume goes on from.
+	Save   func(write SaveFunc) error
+	Resume *Checkpoint
+
+	_ struct{}
+}
+
+// Progress is how far a search is.
+type Progress struct {
+	States, Transitions uint64
+	Depth               int
+	Frontier            uint64 // states that were found and not yet looked at
+	Bytes               int64
+}
+
+// Verdict is what a search found.
+type Verdict uint8
+
+// The verdicts.
+const (
+	Undecided Verdict = iota // the search was stopped before it found a violation
+	Safe                     // every reachable state was seen, and none violates a property
+	Unsafe                   // there is a counterexample
+)
+
+// String gives the verdict as it is printed.
+func (v Verdict) String() string { return [...]string{"undecided", "safe", "unsafe"}[v] }
+
+// Stop says why a search ended before all was seen.
+type Stop uint8
+
+// The reasons.
+const (
+	NotStopped  Stop = iota
+	AtViolation      // a violation was found
+	AtStates         // Options.MaxStates
+	AtMemory         // Options.Memory
+	AtCancel         // the context
+)
+
+// String says it in words.
+func (s Stop) String() string {
+	return [...]string{"all was seen", "a violation was found", "the limit of states was reached", "the limit of memory was reached", "it was interrupted"}[s]
+}
+
+// Result is the outcome of a search.
+type Result struct {
+	Verdict     Verdict
+	Stopped     Stop
+	Violations  Kinds
+	Found       []Found // one for each kind of violation, a shortest, the shortest first
+	States      uint64  // different ones
+	Transitions uint64
+	AtRest      uint64 // states at rest
+	LostAtRest  uint64 // of those, states in which a port goes unnoticed
+	Depth       int    // of the last state looked at, in choices
+	Frontier    uint64 // states not looked at
+	Bytes       int64  // that the states took
+	Collision   float64
+}
+
+// Found is a schedule that ends in a violation.
+type Found struct {
+	Kind    Kinds
+	Choices []Choice
+}
+
+// block is a run of states of one level: consecutive numbers of one shard.
+type block struct {
+	first uint32
+	n     int
+	keys  []byte // each with its length before it, in two bytes
+}
+
+const (
+	blockStates = 256
+	batchBlocks = 64
+)
+
+// candidate is a state that was reached and is not known from earlier batches.
+type candidate struct {
+	print  print
+	parent uint32
+	from   int32 // where its key begins among the keys of its block's outcome
+	n      uint16
+	how    Choice
+}
+
+// outcome is what came of a block.
+type outcome struct {
+	to   [shards][]candidate
+	keys []byte
+}
+
+// violation is a state, or a choice in a state, that is wrong.
+type violation struct {
+	depth int
+	state uint32
+	how   Choice
+	step  bool // it is the choice that is wrong
+}
+
+func (v *violation) before(w *violation) bool {
+	switch {
+	case v.depth != w.depth:
+		return v.depth < w.depth
+	case v.state != w.state:
+		return v.state < w.state
+	}
+	return v.how < w.how
+}
+
+// search is a search under way.
+type search struct {
+	sys   *System
+	opt   Options
+	check Kinds
+
+	shards   [shards]shard
+	level    []block         // states to look at
+	at       int             // how many of its blocks have been looked at
+	next     [shards][]block // of the next level; the last of each is being filled
+	depth    int
+	states   uint64
+	expanded uint64
+	trans    uint64
+	rest     uint64
+	lostRest uint64
+	found    [8]*violation // by bit of the kind
+	workers  []*worker
+	outcomes [batchBlocks]outcome
+	spare    [shards][][]byte // keys of blocks that are done with
+	root     uint32
+}
+
+// worker is what one goroutine needs.
+type worker struct {
+	s        *search
+	keys     *keys
+	at, try  *World
+	choices  []Choice
+	key      []byte
+	trans    uint64
+	rest     uint64
+	lostRest uint64
+	expanded uint64
+	found    [8]*violation
+}
+
+// Run explores a system. A search that the context, or a limit, ends is no error: the result says how far it came. Errors are
+// those of Options.Save, and of class ErrCheckpoint.
+func Run(ctx context.Context, sys *System, opt Options) (*Result, error) {
+	s := &search{sys: sys, opt: opt, check: opt.Properties}
+	if s.check == 0 {
+		s.check = AllKinds
+	}
+	n := opt.Workers
+	if n <= 0 {
+		n = runtime.GOMAXPROCS(0)
+	}
+	for range n {
+		s.workers = append(s.workers, &worker{s: s, keys: newKeys(sys, !opt.NoSymmetry), at: sys.Start(), try: sys.Start()})
+	}
+	if opt.Resume != nil {
+		if err := s.restore(opt.Resume); err != nil {
+			return nil, err
+		}
+	} else {
+		s.begin()
+	}
+	stop, err := s.run(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.result(stop)
+}
+
+func (s *search) begin() {
+	for i := range s.shards {
+		s.shards[i].init(s.opt.Wide, s.opt.Exact)
+	}
+	key := s.workers[0].keys.append(nil, s.sys.ready)
+	p := fingerprint(key, s.opt.Wide)
+	i := p.shard()
+	s.shards[i].add(p, key)
+	id := s.shards[i].link(i, 0, 0)
+	s.root, s.states = id, 1
+	s.level = []block{{first: id, n: 1, keys: appendKey(nil, key)}}
+}
+
+func appendKey(b, key []byte) []byte {
+	return append(append(b, byte(len(key)), byte(len(key)>>8)), key...)
+}
+
+func (s *search) run(ctx context.Context) (Stop, error) {
+	stop := NotStopped
+	for {
+		for s.at < len(s.level) && stop == NotStopped {
+			s.batch()
+			switch {
+			case ctx.Err() != nil:
+				stop = AtCancel
+			case s.opt.MaxStates > 0 && s.states >= s.opt.MaxStates:
+				stop = AtStates
+			case s.opt.Memory > 0 && s.bytes() >= s.opt.Memory:
+				stop = AtMemory
+			}
+			if s.at == len(s.level) && s.waiting() == 0 {
+				stop = NotStopped // there is nothing left to do
+			}
+			s.report()
+			if stop == NotStopped {
+				if err := s.save(); err != nil {
+					return stop, err
+				}
+			}
+		}
+		if stop != NotStopped {
+			return stop, s.save()
+		}
+		s.turn()
+		if len(s.level) == 0 {
+			return NotStopped, nil
+		}
+		if s.enough() {
+			return AtViolation, nil
+		}
+	}
+}
+
+// waiting is how many states of the next level there are.
+func (s *search) waiting() (n uint64) {
+	for i := range s.next {
+		for j := range s.next[i] {
+			n += uint64(s.next[i][j].n)
+		}
+	}
+	return n
+}
+
+// turn goes on to the next level.
+func (s *search) turn() {
+	s.level, s.at = s.level[:0], 0
+	for i := range s.next {
+		s.level = append(s.level, s.next[i]...)
+		s.next[i] = s.next[i][:0]
+	}
+	s.depth++
+}
+
+// enough reports whether the violations found are all that is wanted. It is asked between levels: every violation that takes as
+// many choices as the first is known then.
+func (s *search) enough() bool {
+	var have Kinds
+	for i, v := range s.found {
+		if v != nil {
+			have |= 1 << i
+		}
+	}
+	return have != 0 && (!s.opt.Every || have == s.check)
+}
+
+// batch looks at the next blocks of the level: in parallel by block, to find out what follows, then in parallel by shard, to put
+// in what is new. The order in which a shard is filled is that of the blocks.
+func (s *search) batch() {
+	n := min(batchBlocks, len(s.level)-s.at)
+	blocks := s.level[s.at : s.at+n]
+	s.parallel(n, func(w *worker, i int) { w.expand(&blocks[i], &s.outcomes[i]) })
+	s.parallel(shards, func(w *worker, i int) { s.fill(i, s.outcomes[:n]) })
+	for i := range blocks {
+		to := &s.spare[i%shards]
+		*to = append(*to, blocks[i].keys[:0])
+		blocks[i].keys = nil
+	}
+	s.at += n
+	for _, w := range s.workers {
+		s.trans, s.rest, s.lostRest, s.expanded = s.trans+w.trans, s.rest+w.rest, s.lostRest+w.lostRest, s.expanded+w.expanded
+		w.trans, w.rest, w.lostRest, w.expanded = 0, 0, 0, 0
+		for k, v := range w.found {
+			if v != nil && (s.found[k] == nil || v.before(s.found[k])) {
+				s.found[k] = v
+			}
+			w.found[k] = nil
+		}
+	}
+	s.states = 0
+	for i := range s.shards {
+		s.states += uint64(len(s.shards[i].parent))
+	}
+}
+
+// parallel calls do for 0 to n-1, each on one of the workers.
+func (s *search) parallel(n int, do func(w *worker, i int)) {
+	if n == 1 || len(s.workers) == 1 {
+		for i := range n {
+			do(s.workers[0], i)
+		}
+		return
+	}
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for _, w := range s.workers {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				do(w, i)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// expand finds out what follows each state of a block.
+func (w *worker) expand(b *block, out *outcome) {
+	for i := range out.to {
+		out.to[i] = out.to[i][:0]
+	}
+	out.keys = out.keys[:0]
+	keys := b.keys
+	for i := range b.n {
+		n := int(keys[0]) | int(keys[1])<<8
+		if _, err := w.keys.load(w.at, keys[2:2+n]); err != nil {
+			panic("explore: internal error: " + err.Error())
+		}
+		keys = keys[2+n:]
+		w.state(b.first+uint32(i)<<shardBits, out)
+	}
+	w.expanded += uint64(b.n)
+}
+
+// state finds out what follows one state, and judges it if it is at rest.
+func (w *worker) state(id uint32, out *outcome) {
+	s := w.s
+	var must int
+	w.choices, must = w.at.Choices(w.choices[:0])
+	if must == 0 {
+		w.rest++
+		bad := w.at.Judge()
+		if bad&Lost != 0 {
+			w.lostRest++
+		}
+		w.note(bad, violation{depth: s.depth, state: id})
+	} else if !s.opt.NoReduction {
+		w.choices = w.at.reduce(w.choices, must)
+	}
+	w.trans += uint64(len(w.choices))
+	for i, c := range w.choices {
+		next := w.at
+		if i+1 < len(w.choices) {
+			next = w.try
+			next.CopyFrom(w.at)
+		}
+		if bad := next.Do(c, nil); bad != 0 {
+			w.note(bad, violation{depth: s.depth + 1, state: id, how: c, step: true})
+		}
+		w.key = w.keys.append(w.key[:0], next)
+		p := fingerprint(w.key, s.opt.Wide)
+		to := p.shard()
+		if s.shards[to].seen(p, w.key) {
+			continue
+		}
+		out.to[to] = append(out.to[to], candidate{print: p, parent: id, from: int32(len(out.keys)), n: uint16(len(w.key)), how: c})
+		out.keys = append(out.keys, w.key...)
+	}
+}
+
+func (w *worker) note(bad Kinds, v violation) {
+	(bad & w.s.check).Each(func(k Kinds) {
+		i := kindIndex(k)
+		if w.found[i] == nil || v.before(w.found[i]) {
+			c := v
+			w.found[i] = &c
+		}
+	})
+}
+
+func kindIndex(k Kinds) int {
+	for i := range 8 {
+		if k>>i&1 != 0 {
+			return i
+		}
+	}
+	return 0
+}
+
+// fill puts the candidates of a shard in.
+func (s *search) fill(i int, outs []outcome) {
+	sh := &s.shards[i]
+	for o := range outs {
+		for j := range outs[o].to[i] {
+			c := &outs[o].to[i][j]
+			key := outs[o].keys[c.from : int(c.from)+int(c.n)]
+			if !sh.add(c.print, key) {
+				continue
+			}
+			id := sh.link(i, c.parent, c.how)
+			n := len(s.next[i])
+			if n == 0 || s.next[i][n-1].n == blockStates {
+				b := block{first: id}
+				if free := s.spare[i]; len(free) > 0 {
+					b.keys, s.spare[i] = free[len(free)-1], free[:len(free)-1]
+				}
+				s.next[i] = append(s.next[i], b)
+				n++
+			}
+			b := &s.next[i][n-1]
+			b.keys = appendKey(b.keys, key)
+			b.n++
+		}
+	}
+}
+
+// bytes is how much memory the states take: what tells those that were seen, and the keys of those that wait.
+func (s *search) bytes() (n int64) {
+	for i := range s.shards {
+		n += s.shards[i].size()
+		for j := range s.next[i] {
+			n += int64(cap(s.next[i][j].keys))
+		}
+		for _, k := range s.spare[i] {
+			n += int64(cap(k))
+		}
+	}
+	for i := s.at; i < len(s.level); i++ {
+		n += int64(cap(s.level[i].keys))
+	}
+	return n
+}
+
+func (s *search) report() {
+	if s.opt.Progress != nil {
+		s.opt.Progress(Progress{States: s.states, Transitions: s.trans, Depth: s.depth, Frontier: s.states - s.expanded, Bytes: s.bytes()})
+	}
+}
+
+// result sums up.
+func (s *search) result(stop Stop) (*Result, error) {
+	r := &Result{Stopped: stop, States: s.states, Transitions: s.trans, AtRest: s.rest, LostAtRest: s.lostRest, Depth: s.depth,
+		Frontier: s.states - s.expanded, Bytes: s.bytes(), Collision: collision(s.states, s.opt.Wide)}
+	if s.opt.Exact {
+		r.Collision = 0
+	}
+	for i, v := range s.found {
+		if v == nil {
+			continue
+		}
+		r.Violations |= 1 << i
+		f, err := s.rebuild(1<<i, v)
+		if err != nil {
+			return nil, err
+		}
+		r.Found = append(r.Found, f)
+	}
+	slices.SortStableFunc(r.Found, func(a, b Found) int { return len(a.Choices) - len(b.Choices) })
+	switch {
+	case r.Violations != 0:
+		r.Verdict = Unsafe
+	case stop == NotStopped:
+		r.Verdict = Safe
+	}
+	return r, nil
+}
+
+// rebuild makes the schedule that leads to a violation from the links of the states on its way. Links name foreign paths by
+// their places in a key; the schedule names them by their numbers in a world that goes that way from the start.
+func (s *search) rebuild(kind Kinds, v *violation) (Found, error) {
+	var links []Choice
+	if v.step {
+		links = append(links, v.how)
+	}
+	for id := v.state; id != s.root; {
+		sh := &s.shards[id&(shards-1)]
+		links = append(links, sh.how[id>>shardBits])
+		id = sh.parent[id>>shardBits]
+	}
+	slices.Reverse(links)
+	f := Found{Kind: kind}
+	w, k := s.sys.Start(), s.workers[0].keys
+	var bad Kinds
+	for _, c := range links {
+		if c.Kind() == Step {
+			order := k.m.Contexts(w.m)
+			if c.Who() >= len(order) {
+				return f, fmt.Errorf("%w: %s in a system of %d contexts", errCounterexample, c, len(order))
+			}
+			c = choice(Step, order[c.Who()])
+		}
+		f.Choices = append(f.Choices, c)
+		bad = w.Do(c, nil)
+	}
+	if !v.step {
+		if _, must := w.Choices(nil); must != 0 {
+			return f, fmt.Errorf("%w: it does not end at rest", errCounterexample)
+		}
+		bad = w.Judge()
+	}
+	if bad&kind == 0 {
+		return f, fmt.Errorf("%w: it ends in %q, want %q", errCounterexample, bad, kind)
+	}
+	return f, nil
+}
+
+// errCounterexample is a fault of ours: or of a fingerprint, if two states on the way have the same.
+var errCounterexample = errors.New("explore: the schedule found does not lead where it should; try 128-bit fingerprints")
