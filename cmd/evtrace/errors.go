@@ -21,6 +21,7 @@ import (
 // The exit codes. "evtrace help exit-codes" explains them. Those of verdicts are analyze.Verdict.ExitCode's.
 const (
 	codeClean       = 0
+	codeLost        = 10
 	codeInternal    = 1
 	codeUsage       = 2
 	codeViolated    = 12

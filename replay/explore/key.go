@@ -29,7 +29,7 @@ func (k *keys) append(b []byte, w *World) []byte {
 		p := &w.ports[i]
 		b = append(b, p.left|flag(p.data)<<4|flag(p.usable)<<5, byte(p.port))
 	}
-	if w.sys.b.Ticks > 0 {
+	if w.sys.ticking {
 		b = append(b, w.ticks...)
 		b = append(b, byte(w.ticked))
 	}
@@ -57,7 +57,7 @@ func (k *keys) load(w *World, b []byte) ([]byte, error) {
 		w.ports[i] = port{left: b[0] & 15, data: b[0]>>4&1 != 0, usable: b[0]>>5&1 != 0, port: evtchn.Port(b[1])}
 		b = b[2:]
 	}
-	if w.sys.b.Ticks > 0 {
+	if w.sys.ticking {
 		n := copy(w.ticks, b)
 		w.ticked, b = uint64(b[n]), b[n+1:]
 	}

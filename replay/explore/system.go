@@ -20,6 +20,8 @@ type System struct {
 	start  []evtchn.Event // how it came to that
 	fixed  bool           // ports are neither moved nor closed: who handles one never changes
 	polls  bool           // somebody polls
+
+	ticking bool // vcpus have timers
 }
 
 // ErrUnbounded is the error for a scenario with times: its traffic has no end, and neither have its schedules.
@@ -46,6 +48,7 @@ func New(sc *system.Scenario, p evtchn.Policy) (*System, error) {
 		s.meta.Tasks = append(s.meta.Tasks, fmt.Sprintf("kernel/%d", v))
 	}
 	s.meta.Tasks = append(s.meta.Tasks, "idle")
+	s.ticking = b.Ticks > 0 || p.Tick == evtchn.TickSweep // a policy that relies on ticks gets those at rest at least
 	s.fixed = p.Bind != evtchn.BindToBinder
 	for i := range b.Tasks {
 		for _, op := range b.Tasks[i].Ops {
@@ -107,7 +110,7 @@ func (s *System) begin() error {
 	}
 	b := beginner{w: w}
 	for v := range s.sc.VCPUs {
-		if s.b.Ticks > 0 {
+		if s.ticking {
 			b.op(v, s.kernel+v, evtchn.OpBindVIRQ, 0, evtchn.VIRQTimer, uint64(v))
 		}
 		if s.b.IPIs || s.hasIPI(v) {
@@ -219,4 +222,33 @@ func (b *beginner) op(v, t int, op evtchn.OpCode, p evtchn.Port, a, c uint64) {
 		w.Do(buf[0], nil)
 	}
 	b.fail("%s does not end", op)
+}
+
+// Bounds says in words how big the system is.
+func (s *System) Bounds() string {
+	b := s.b
+	sends, ops, forever := 0, 0, 0
+	for i := range b.Ports {
+		sends += b.Ports[i].Sends
+	}
+	for i := range b.Tasks {
+		ops += len(b.Tasks[i].Ops)
+		if n := len(b.Tasks[i].Ops); n > 0 && b.Tasks[i].Ops[n-1].Verb == system.VerbServe {
+			ops, forever = ops-1, forever+1
+		}
+	}
+	text := fmt.Sprintf("%d vcpus, %d-bit words, %d ports, %d events from outside, %d operations of tasks", s.sc.VCPUs, s.sc.WordBits, len(b.Ports), sends, ops)
+	if forever > 0 {
+		text += fmt.Sprintf(" and %d that serve for ever", forever)
+	}
+	if s.ticking {
+		text += fmt.Sprintf(", %d ticks a vcpu and one whenever all is at rest", b.Ticks)
+	}
+	if b.Preempt > 0 {
+		text += fmt.Sprintf(", %d preemptions", b.Preempt)
+	}
+	if !b.Sleep {
+		text += ", vcpus that never sleep"
+	}
+	return text
 }

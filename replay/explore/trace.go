@@ -1,0 +1,104 @@
+package explore
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/evtrace/evtrace/evtchn"
+)
+
+// Trace is a schedule carried out: a complete trace, from the coming up of the vcpus to the end of the schedule.
+type Trace struct {
+	Meta      evtchn.Meta
+	Events    []evtchn.Event
+	Beginning int      // how many of them come before the first choice
+	Wrong     []string // what is wrong at the end, in words
+}
+
+// Source gives the trace's events.
+func (t *Trace) Source() evtchn.Source { return &source{t.Events} }
+
+type source struct{ left []evtchn.Event }
+
+func (s *source) Next(ev *evtchn.Event) error {
+	if len(s.left) == 0 {
+		return io.EOF
+	}
+	*ev, s.left = s.left[0], s.left[1:]
+	return nil
+}
+
+// ErrSchedule is the class of errors about a schedule that the system cannot follow.
+var ErrSchedule = fmt.Errorf("bad schedule")
+
+// Trace carries a schedule out, from the start of the system, and gives what happens. Errors are of class ErrSchedule.
+func (s *System) Trace(schedule []Choice) (*Trace, error) {
+	t := &Trace{Meta: s.meta, Events: append([]evtchn.Event(nil), s.start...), Beginning: len(s.start)}
+	add := func(ev *evtchn.Event) { t.Events = append(t.Events, *ev) }
+	w := s.Start()
+	w.record(add)
+	w.rec.seq = evtchn.Seq(len(s.start))
+	var all []Choice
+	for i, c := range schedule {
+		ok := false
+		all, _ = w.Choices(all[:0])
+		for _, d := range all {
+			ok = ok || c == d
+		}
+		if !ok {
+			return nil, fmt.Errorf("%w: choice %d of %d is %s, which cannot be made then", ErrSchedule, i+1, len(schedule), c)
+		}
+		w.Do(c, nil)
+	}
+	t.Wrong = w.Violations()
+	w.ev = evtchn.Event{Kind: evtchn.KindEnd, VCPU: evtchn.NoVCPU, Flags: evtchn.FlagInput}
+	w.commit(&w.ev)
+	t.Meta.Duration = t.Events[len(t.Events)-1].Time
+	t.Meta.Notes = []string{fmt.Sprintf("not recorded: a schedule of scenario %s, %d choices, an event every %d ns", s.sc.Name, len(schedule), StepTime),
+		schedulePrefix + Schedule(schedule)}
+	return t, nil
+}
+
+const schedulePrefix = "schedule: "
+
+// letters name the kinds of choice in a schedule's text.
+const letters = "skwtnizp"
+
+// Schedule writes a schedule as text, such as "t0 s1 s1 k0": a letter for the kind (step, kick, wake, task, n for send, i for tick,
+// z for sleep, preempt) and a number.
+func Schedule(cs []Choice) string {
+	var b strings.Builder
+	for i, c := range cs {
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		fmt.Fprintf(&b, "%c%d", letters[c.Kind()], c.Who())
+	}
+	return b.String()
+}
+
+// ParseSchedule reads what Schedule wrote. Errors are of class ErrSchedule.
+func ParseSchedule(text string) ([]Choice, error) {
+	var cs []Choice
+	for i, word := range strings.Fields(text) {
+		var who int
+		k := strings.IndexByte(letters, word[0])
+		if n, err := fmt.Sscanf(word[1:], "%d", &who); k < 0 || n != 1 || err != nil || who < 0 || who > maxWho || fmt.Sprintf("%c%d", word[0], who) != word {
+			return nil, fmt.Errorf("%w: choice %d is %q, want one of the letters %s and a number from 0 to %d", ErrSchedule, i+1, word, letters, maxWho)
+		}
+		cs = append(cs, choice(ChoiceKind(k), who))
+	}
+	return cs, nil
+}
+
+// ScheduleOf finds the schedule in the meta of a trace that System.Trace made.
+func ScheduleOf(meta *evtchn.Meta) ([]Choice, bool, error) {
+	for _, n := range meta.Notes {
+		if text, ok := strings.CutPrefix(n, schedulePrefix); ok {
+			cs, err := ParseSchedule(text)
+			return cs, true, err
+		}
+	}
+	return nil, false, nil
+}
