@@ -55,10 +55,10 @@ for one event (duplicate), on two vcpus at once (concurrent), or on a vcpu that 
 
 With several policies or scenarios, or "all", it prints the matrix of verdicts. The exit code is 0 if all are safe, that of the worst
 violation, or 20 if one is undecided and none is unsafe. A signal (Ctrl-C) ends the search with what is known by then.`,
-		Example: `  evtrace explore --scenario bind-then-unmask -o lost.evt && evtrace tui lost.evt
-  evtrace explore --scenario stale-notify --policy linux-2021,sender-recheck
-  evtrace explore --scenario all --policy all --max-states 1000000
-  evtrace explore --scenario mine.yaml --policy unmask=hypercall,rebind=2013 --property lost`,
+		Example: `  evtrace explore --scenario bind-then-unmask -o lost.evt
+  evtrace explore --scenario stale-notify --policy linux-2021
+  evtrace explore --scenario rebind-2005 --policy unmask=hypercall,rebind=2013 --property lost
+  evtrace explore --scenario all --policy xen-2005 --max-states 20000`,
 		Args: exactly(0, "none: the scenario is given by --scenario"),
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.explore(cmd.Context(), &f) },
 	}
@@ -344,7 +344,9 @@ func (r *exploreReport) text() string {
 		verdict += ": " + strings.Join(r.Violations, ", ")
 	}
 	fmt.Fprintf(&b, "%s under %s: %s\n\n", r.Scenario, r.Policy, verdict)
-	row := func(key, text string) { b.WriteString("  " + key + strings.Repeat(" ", 12-len(key)) + wrap(strings.Repeat(" ", 14), text, 100)[14:]) }
+	row := func(key, text string) {
+		b.WriteString("  " + key + strings.Repeat(" ", 12-len(key)) + wrap(strings.Repeat(" ", 14), text, 100)[14:])
+	}
 	row("bounds", r.Bounds)
 	row("seen", fmt.Sprintf("%s, %s, %s at rest, of which %s with a lost event", plural(r.States, "state"), plural(r.Transitions, "transition"),
 		group(r.TerminalStates), group(r.LostTerminals)))

@@ -72,7 +72,7 @@ func TestCounterexamples(t *testing.T) {
 				t.Error(err)
 				continue
 			}
-			r := run(t, s, Options{MaxStates: 30_000})
+			r := run(t, s, Options{MaxStates: 3_000})
 			for _, f := range r.Found {
 				tr, err := s.Trace(f.Choices)
 				if err != nil {
