@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -78,64 +77,6 @@ func TestLostBugCapture(t *testing.T) {
 	}
 }
 
-var bugLost = regexp.MustCompile(`\s([0-9.]+): bug_lost: .* port=(\d+) cpu=(\d+)`)
-
-// Every unmask on another vcpu while pending has a finding, and every finding has one.
-func TestBugKernelCaptures(t *testing.T) {
-	for _, name := range []string{"2l-bugkernel-small", "2l-bugkernel-sparse-tsc"} {
-		t.Run(name, func(t *testing.T) {
-			r, dir := judgeCapture(t, name)
-			truth, err := os.ReadFile(filepath.Join(dir, "truth.txt"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			var lines, found int
-			used := make([]bool, len(r.Findings))
-			for _, m := range bugLost.FindAllStringSubmatch(string(truth), -1) {
-				lines++
-				at, _ := strconv.ParseFloat(m[1], 64)
-				if strings.Contains(m[1], ".") {
-					at *= 1e9
-				} else {
-					at *= r.Trace.NsPerTick
-				}
-				hit := false
-				for i := range r.Findings {
-					if f := &r.Findings[i]; strconv.Itoa(int(f.Port)) == m[2] && f.Cause.Selector() && exposedNear(f, at) {
-						used[i], hit = true, true
-						if strconv.Itoa(int(f.UnnoticedVCPU)) != m[3] {
-							t.Errorf("%s: got vcpu %d, want %s", f.ID, f.UnnoticedVCPU, m[3])
-						}
-					}
-				}
-				if hit {
-					found++
-				} else {
-					t.Logf("no finding for %s", m[0])
-				}
-			}
-			right := 0
-			for i := range used {
-				if used[i] {
-					right++
-				} else {
-					t.Logf("no truth for %s", r.Findings[i].ID)
-				}
-			}
-			recall, precision := float64(found)/float64(lines), float64(right)/float64(len(used))
-			t.Logf("recall %d/%d, precision %d/%d", found, lines, right, len(used))
-			if lines == 0 || recall < 0.99 || precision < 0.99 {
-				t.Errorf("got recall %.3f of %d, precision %.3f of %d, want 0.99", recall, lines, precision, len(used))
-			}
-		})
-	}
-}
-
-// exposedNear reports whether the finding was exposed, for the first time or again, within a millisecond.
-func exposedNear(f *Finding, at float64) bool {
-	return slices.ContainsFunc(f.Exposures, func(e int64) bool { return e >= *f.ExposedAt && math.Abs(float64(e)-at) <= 1e6 })
-}
-
 // verdicts is what each capture has to be judged: clean where nothing is missing from it.
 var verdicts = []struct {
 	file string
@@ -155,7 +96,7 @@ var verdicts = []struct {
 	{"2l-overrun/trace.txt.zst", VerdictUnknown},      // the beginning was overwritten
 	{"fifo-small/trace.txt.zst", VerdictUnknown},      // not judged
 	{"2l-lost-bug/trace.txt.zst", VerdictLate},        // see TestLostBugCapture
-	{"2l-bugkernel-small/trace.txt.zst", VerdictLost}, // see TestBugKernelCaptures
+	{"2l-bugkernel-small/trace.txt.zst", VerdictLost}, // see TestCapturesTable
 }
 
 func TestCaptures(t *testing.T) {
