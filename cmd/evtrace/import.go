@@ -25,6 +25,8 @@ func newImport(a *app) *cobra.Command {
 		force  bool
 		json   bool
 		domain uint16
+
+		maps, mapFiles []string
 	)
 	c := &cobra.Command{
 		Use:     "import FILE...|DIR|- [-o FILE]",
@@ -46,6 +48,9 @@ puts it beside a capture of the same seconds, so that a delay can be told from a
 Dumps of Xen's console (xl debug-keys e and q) become readings of the ports and vcpus of one domain; evtrace doctor judges them as they
 are, of all domains.
 
+A capture whose probes have other names is read with --map: --map my_unmask=unmask:port=arg1 says that records my_unmask are what
+evtrace calls unmask, and that the port is in their field arg1. The names of evtrace's own are in docs/capture.md.
+
 A text that is cut or damaged is refused. --salvage keeps what comes before the first place that cannot be read, and marks the
 trace incomplete.
 
@@ -54,6 +59,7 @@ trace incomplete.
   evtrace import trace.txt.zst --context . --tsc-hz 2596e6 -o dom0.evt --force
   evtrace import --salvage a.txt -o salvaged.evt
   evtrace import per_cpu/cpu*/trace -o dom0.evt
+  evtrace import trace.txt.zst --map my_unmask=unmask:port=arg1 -o mapped.evt
   evtrace import a.txt -o - | head`,
 		Args: atLeast(1, "one or more: the files to import"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -66,6 +72,9 @@ trace incomplete.
 					evtchn.Suggest(format, []string{"auto", formFtrace, formTraceDat, formXentrace, formDump, formText}))
 			}
 			opt.domain, opt.domained = evtchn.DomID(domain), cmd.Flags().Changed("domain")
+			if err := opt.addMaps(maps, mapFiles); err != nil {
+				return err
+			}
 			if out == "" {
 				out = importName(args[0])
 			}
@@ -94,6 +103,8 @@ trace incomplete.
 	fl.StringVar(&format, "format", "auto", "auto, ftrace (text or trace.dat), trace.dat, xentrace, dump or text")
 	fl.StringVar(&opt.xentrace, "xentrace", "", "binary `FILE` of xentrace that was taken beside a capture with the clock x86-tsc: its run states are put among the events")
 	fl.Uint16Var(&domain, "domain", 0, "`NUMBER` of the domain whose vcpus xentrace is to tell of, or whose dumps are to be taken (default: 0, or the lowest that has dumps)")
+	fl.StringArrayVar(&maps, "map", nil, "`EVENT=KIND:FIELD=NAME,...`: what an event of your own stands for, and its fields (repeatable)")
+	fl.StringArrayVar(&mapFiles, "map-file", nil, "`FILE` of such maps, one a line; # begins a comment")
 	fl.BoolVar(&opt.strict, "strict", false, "refuse broken lines, and comments in text, instead of passing over them")
 	fl.BoolVar(&opt.salvage, "salvage", false, "keep what can be read of a trace that is cut or damaged")
 	fl.BoolVar(&force, "force", false, "replace the file if there is one")
@@ -183,11 +194,11 @@ func (a *app) importText(ctx context.Context, t *trace, out string, force bool) 
 func (a *app) importCapture(ctx context.Context, t *trace, out string, force bool) (*recordSummary, error) {
 	p := a.newProgress("importing", "bytes", t.opt.quiet)
 	defer p.done()
-	opt := ftrace.Options{Strict: t.opt.strict, TSCHz: t.opt.tscHz, Context: t.opt.context,
+	opt := ftrace.Options{Strict: t.opt.strict, TSCHz: t.opt.tscHz, Context: t.opt.context, Maps: t.opt.maps,
 		Progress: func(n int64) { p.at(uint64(n), part(n, t.size)) }}
 	im, err := ftrace.OpenFiles(t.files(), opt)
 	if err != nil {
-		return nil, err
+		return nil, mapHint(err)
 	}
 	defer im.Close()
 	origin := func(m evtchn.Meta) evtchn.Meta {
@@ -261,7 +272,7 @@ func (a *app) fill(ctx context.Context, t *trace, src evtchn.Source, meta evtchn
 		return nil, err
 	}
 	s := &recordSummary{File: out, Seed: meta.Seed, Policy: meta.Policy, Events: res.Events, VCPUs: meta.VCPUs, Duration: int64(res.Last - res.First),
-		Unit: meta.Unit, Complete: meta.Complete, Gaps: res.Gaps, Verdict: verdict, Notes: meta.Notes}
+		Unit: meta.Unit, Complete: meta.Complete, Gaps: res.Gaps, Verdict: verdict, Read: reading(&meta), Notes: meta.Notes}
 	if meta.Unit == "ticks" && meta.NsPerTick > 0 && meta.NsPerTick != 1 {
 		s.Duration, s.Unit = int64(float64(s.Duration)*meta.NsPerTick), "ns"
 	}
@@ -283,6 +294,11 @@ func understood(m *evtchn.Meta) uint64 {
 func (a *app) sayImported(s *recordSummary) {
 	a.say("%s in %s, on %s: %s (%s, %.2f bytes an event)", plural(s.Events, "event"), durationText(s.Duration, s.Unit),
 		plural(uint64(s.VCPUs), "vcpu"), s.File, bytesText(s.FileBytes), s.BytesPerEvent)
+	if s.Read != nil {
+		for _, line := range s.Read.sentences() {
+			a.say("read: %s", line)
+		}
+	}
 	for _, n := range s.Notes {
 		a.say("note: %s", n)
 	}

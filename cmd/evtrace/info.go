@@ -29,6 +29,7 @@ type infoReport struct {
 	Store         *store.Info     `json:"store,omitempty"`    // of a trace file
 	Verdict       analyze.Verdict `json:"verdict,omitempty"`  // as found when the file was recorded
 	Scenario      string          `json:"scenario,omitempty"` // its name, where its text is left out of the meta
+	Read          *readingReport  `json:"read,omitempty"`     // of a capture: what of it was read
 	Meta          evtchn.Meta     `json:"meta"`
 }
 
@@ -90,6 +91,7 @@ func (a *app) info(ctx context.Context, t *trace) (*infoReport, error) {
 	} else if err := r.scan(ctx, a, t); err != nil {
 		return nil, err
 	}
+	r.Read = reading(&r.Meta)
 	if r.Events > 0 {
 		r.BytesPerEvent = float64(r.FileBytes) / float64(r.Events)
 	}
@@ -164,7 +166,11 @@ func (r *infoReport) writeText(w io.Writer) error {
 	if s := r.Store; s != nil {
 		row("file", "layout %d, %s, %s", s.Layout, plural(uint64(s.Chunks), "chunk"), plural(uint64(s.Keyframes), "keyframe"))
 	}
-	if len(m.Unknown) > 0 {
+	if r.Read != nil {
+		for i, line := range r.Read.sentences() {
+			row([]string{"read", ""}[min(i, 1)], "%s", line)
+		}
+	} else if len(m.Unknown) > 0 {
 		row("not read", "%s", strings.Join(m.Unknown, ", "))
 	}
 	for _, n := range m.Notes {

@@ -42,8 +42,9 @@ type inputOptions struct {
 	strict  bool   // no comments in text, no broken lines in a capture
 	context string // directory of a capture's side files
 	tscHz   float64
-	salvage bool // take what can be read of a damaged trace
-	quiet   bool // no progress
+	maps    []ftrace.Map // what the capture's own events stand for
+	salvage bool         // take what can be read of a damaged trace
+	quiet   bool         // no progress
 
 	xentrace string       // a trace of xentrace that was taken beside a capture; "": none
 	domain   evtchn.DomID // of whose vcpus xentrace is to tell, or whose dumps are to be taken
@@ -59,6 +60,8 @@ func (o *inputOptions) check(t *trace) error {
 		return usageErrorf("", "--xentrace: %s is not a capture of ftrace, and nothing can be put beside it", t.name)
 	case o.tscHz != 0 && t.form != formFtrace && t.form != formXentrace:
 		return usageErrorf("evtrace import sets it, from the capture", "--tsc-hz: %s is not a capture, so its times are what they are", t.name)
+	case len(o.maps) > 0 && t.form != formFtrace:
+		return usageErrorf("", "--map: %s is not a capture of ftrace, so its events are what they are", t.name)
 	case o.context != "" && t.form != formFtrace && t.form != formXentrace:
 		return usageErrorf("", "--context: %s is not a capture, and no files go with it", t.name)
 	case o.context != "":

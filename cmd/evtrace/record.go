@@ -88,6 +88,7 @@ type recordSummary struct {
 	BytesPerEvent float64         `json:"bytes_per_event,omitempty"`
 	Verdict       analyze.Verdict `json:"verdict,omitempty"`
 	Expected      string          `json:"expected,omitempty"` // the scenario's expectation, where it applies
+	Read          *readingReport  `json:"read,omitempty"`     // of an import: what of the capture was read
 	Notes         []string        `json:"notes,omitempty"`
 }
 

@@ -288,7 +288,7 @@ func (s *datSource) kind(f *tracedat.Format) *datKind {
 		return k
 	}
 	for i := range f.Fields {
-		bit := fieldOf(f.Fields[i].Name)
+		bit := spec.field([]byte(f.Fields[i].Name))
 		if spec.id == prIRQEntry || spec.id == prIRQExit {
 			bit &= spec.need // the kernel's own events have other fields of these names
 		}

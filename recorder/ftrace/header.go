@@ -130,12 +130,6 @@ func (h *header) settle(side *SideFiles, opt *Options) {
 	h.unmaskHC = h.unmaskHC || strings.Contains(side.Probes, "hc_unmask")
 	h.settleClock(side, opt)
 	h.tolerance = int64(min(backNS/h.nsTick, 1e15))
-	if total, worst := missed(side.Profile); total == 1 {
-		h.note("kprobes missed 1 hit, of " + worst + ": a missing event is no evidence (" + side.Names["Profile"] + ")")
-	} else if total > 1 {
-		h.note("kprobes missed " + group(total) + " hits, most of them of " + worst +
-			": a missing event is no evidence (" + side.Names["Profile"] + ")")
-	}
 	h.settleTables(side)
 }
 

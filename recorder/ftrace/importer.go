@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/evtrace/evtrace/evtchn"
 )
@@ -24,6 +26,7 @@ var (
 type Options struct {
 	Strict   bool              // a broken line is an error instead of a note
 	TSCHz    float64           // frequency of the TSC in Hz; 0: what the side files say
+	Maps     []Map             // what events of the user's own stand for
 	Context  string            // directory of the side files; "": beside the trace
 	Progress func(bytes int64) // told now and then how many bytes of the file have been read
 	_        struct{}
@@ -55,6 +58,7 @@ type Importer struct {
 	gaps     uint64
 	lost     uint64
 	disorder uint64 // records beyond tolerance before those that stand before them
+	ties     tieCount
 	backward tally
 	beyond   tally // records of vcpus that the trace should not have
 	portless tally // records of ports that the ABI lacks
@@ -83,7 +87,8 @@ func prepare(name string, side SideFiles, opt Options) (*Importer, error) {
 	if opt.TSCHz < 0 || math.IsNaN(opt.TSCHz) || math.IsInf(opt.TSCHz, 0) {
 		return nil, fmt.Errorf("TSC frequency: got %v Hz, want a positive number", opt.TSCHz)
 	}
-	return &Importer{opt: opt, name: name, side: side, names: newNames()}, nil
+	im := &Importer{opt: opt, name: name, side: side, names: newNames()}
+	return im, im.names.addMaps(opt.Maps)
 }
 
 // begin gives the importer its source.
@@ -134,6 +139,23 @@ func (im *Importer) FinalMeta() evtchn.Meta {
 	}
 	m.Unknown = slices.Clone(im.inf.unknown)
 	m.Unordered = im.disorder
+	rd := im.src.reading()
+	m.Lines, m.Broken, m.BrokenAt = rd.lines, rd.broken.n, rd.broken.first
+	for _, n := range im.names.count {
+		m.Records += n
+	}
+	m.Ties, m.Backward = im.ties.n, im.backward.n
+	if m.Missed = im.side.missed(im.names); len(m.Missed) == 0 {
+		m.Missed = nil
+	}
+	for name, n := range im.inf.deduced {
+		if n > 0 {
+			if m.Deduced == nil {
+				m.Deduced = make(map[string]uint64)
+			}
+			m.Deduced[probe(name).kind()] = n
+		}
+	}
 	for _, d := range im.unprobed() {
 		m.Unprobed = append(m.Unprobed, d.name)
 	}
@@ -146,8 +168,14 @@ func (im *Importer) notes() []string {
 	if h := &im.head; h.overwritten() {
 		n = append(n, fmt.Sprintf("the ring buffer was overwritten: %s of %s records are left, and the oldest of each vcpu are gone", group(h.kept), group(h.written)))
 	}
+	if s := im.missNote(); s != "" {
+		n = append(n, s)
+	}
 	for _, d := range im.unprobed() {
 		n = append(n, d.note())
+	}
+	if list := im.names.unmet(im.opt.Maps); len(list) > 0 && im.eof {
+		n = append(n, "no record is called "+strings.Join(list, " or ")+", as the map has it")
 	}
 	if im.inf.fifo {
 		n = append(n, "the capture is of the FIFO ABI: deliveries and how long they took are known, but not whether a port stands in a queue, so a lost event would not be found")
@@ -182,6 +210,27 @@ func (im *Importer) notes() []string {
 		n = append(n, s)
 	}
 	return append(n, im.inf.notes()...)
+}
+
+// missNote says what kprobe_profile counts as missed.
+func (im *Importer) missNote() string {
+	missed := im.side.missed(im.names)
+	var total uint64
+	worst := ""
+	for _, name := range slices.Sorted(maps.Keys(missed)) {
+		total += missed[name]
+		if worst == "" || missed[name] > missed[worst] {
+			worst = name
+		}
+	}
+	const so = ": a missing event is no evidence ("
+	switch total {
+	case 0:
+		return ""
+	case 1:
+		return "kprobes missed 1 hit, of " + worst + so + im.side.name("Profile", "kprobe_profile") + ")"
+	}
+	return "kprobes missed " + group(total) + " hits, most of them of " + worst + so + im.side.name("Profile", "kprobe_profile") + ")"
 }
 
 // recordsRead is the number of records in the text so far.
@@ -296,6 +345,9 @@ func (im *Importer) read() error {
 				im.disorder++
 			}
 			r.time = im.w.last
+		}
+		if r.id != prGap {
+			im.ties.note(r)
 		}
 		im.w.last = r.time
 	}

@@ -35,8 +35,9 @@ type infer struct {
 	v   evtchn.VCPU
 	ctx evtchn.Context
 
-	proof  proof
-	counts struct {
+	deduced [probeEnd]uint64 // records that are missing, as others prove
+	proof   proof
+	counts  struct {
 		invisible, handlers, outcome, unpaired, deferred, early uint64
 	}
 }

@@ -56,49 +56,87 @@ const (
 	fBytes
 )
 
-// probeSpec says what a line of an event must carry.
+// probeSpec says what a record means, and what it must carry.
 type probeSpec struct {
-	id   probe
-	need uint16
+	id     probe
+	need   uint16
+	kind   string      // its name in probeByName, "" for a record without meaning
+	fields []fieldSpec // fields that have other names than ours
+}
+
+// fieldSpec is a field under the name that the capture has for it.
+type fieldSpec struct {
+	name string
+	bit  uint16
+}
+
+// field gives the bit of a field, or 0 for one of no consequence.
+func (s *probeSpec) field(name []byte) uint16 {
+	if s.fields == nil {
+		return fieldOf(string(name))
+	}
+	for i := range s.fields {
+		if s.fields[i].name == string(name) {
+			return s.fields[i].bit
+		}
+	}
+	bit := fieldOf(string(name))
+	for i := range s.fields {
+		if s.fields[i].bit == bit {
+			return 0 // it goes by another name here
+		}
+	}
+	return bit
 }
 
 var probeByName = map[string]probeSpec{
-	"upcall":            {prUpcall, 0},
-	"upcall_ret":        {prUpcallRet, 0},
-	"scan":              {prScan, 0},
-	"deliver":           {prDeliver, fPort},
-	"clear":             {prClear, fPort},
-	"mask":              {prMask, fPort},
-	"unmask":            {prUnmask, fPort},
-	"bind_cpu":          {prBindCPU, fPort | fCPU},
-	"remove":            {prRemove, fPort},
-	"ipi":               {prIPI, fCPU},
-	"lateeoi":           {prLateEOI, fIRQ},
-	"bind_evtchn":       {prBindEvtchn, fPort},
-	"bind_evtchn_ret":   {prBindEvtchnRet, fIRQ},
-	"dev_irq":           {prDevIRQ, fIRQ | fPort},
-	"dev_ioctl":         {prDevIoctl, fCmd},
-	"dev_ioctl_ret":     {prDevIoctlRet, fRet},
-	"dev_write":         {prDevWrite, fBytes},
-	"hc_send":           {prHCSend, fPort},
-	"hc_dev_notify":     {prHCSend, fPort},
-	"hc_notify_irq":     {prHCSend, fPort},
-	"hc_ipi":            {prHCIPI, fPort},
-	"hc_unmask":         {prHCUnmask, fPort},
-	"hc_unmask_2l":      {prHCUnmask, fPort},
-	"hc_unmask_fifo":    {prHCUnmask, fPort},
-	"hc_bind_vcpu":      {prHCBindVCPU, fPort | fCPU},
-	"hc_close":          {prHCClose, fPort},
-	"hc_dev_close":      {prHCClose, fPort},
-	"irq_handler_entry": {prIRQEntry, fIRQ},
-	"irq_handler_exit":  {prIRQExit, fIRQ},
-	"set_pending":       {prSilent, 0},
-	"notify_irq":        {prSilent, 0},
-	"bind_ipi":          {prSilent, 0},
-	"bind_virq":         {prSilent, 0},
-	"bind_virq_ret":     {prSilent, 0},
-	"unbind_irq":        {prSilent, 0},
-	"dev_read_ret":      {prSilent, 0},
+	"upcall":            {id: prUpcall},
+	"upcall_ret":        {id: prUpcallRet},
+	"scan":              {id: prScan},
+	"deliver":           {id: prDeliver, need: fPort},
+	"clear":             {id: prClear, need: fPort},
+	"mask":              {id: prMask, need: fPort},
+	"unmask":            {id: prUnmask, need: fPort},
+	"bind_cpu":          {id: prBindCPU, need: fPort | fCPU},
+	"remove":            {id: prRemove, need: fPort},
+	"ipi":               {id: prIPI, need: fCPU},
+	"lateeoi":           {id: prLateEOI, need: fIRQ},
+	"bind_evtchn":       {id: prBindEvtchn, need: fPort},
+	"bind_evtchn_ret":   {id: prBindEvtchnRet, need: fIRQ},
+	"dev_irq":           {id: prDevIRQ, need: fIRQ | fPort},
+	"dev_ioctl":         {id: prDevIoctl, need: fCmd},
+	"dev_ioctl_ret":     {id: prDevIoctlRet, need: fRet},
+	"dev_write":         {id: prDevWrite, need: fBytes},
+	"hc_send":           {id: prHCSend, need: fPort},
+	"hc_dev_notify":     {id: prHCSend, need: fPort},
+	"hc_notify_irq":     {id: prHCSend, need: fPort},
+	"hc_ipi":            {id: prHCIPI, need: fPort},
+	"hc_unmask":         {id: prHCUnmask, need: fPort},
+	"hc_unmask_2l":      {id: prHCUnmask, need: fPort},
+	"hc_unmask_fifo":    {id: prHCUnmask, need: fPort},
+	"hc_bind_vcpu":      {id: prHCBindVCPU, need: fPort | fCPU},
+	"hc_close":          {id: prHCClose, need: fPort},
+	"hc_dev_close":      {id: prHCClose, need: fPort},
+	"irq_handler_entry": {id: prIRQEntry, need: fIRQ},
+	"irq_handler_exit":  {id: prIRQExit, need: fIRQ},
+	"set_pending":       {id: prSilent},
+	"notify_irq":        {id: prSilent},
+	"bind_ipi":          {id: prSilent},
+	"bind_virq":         {id: prSilent},
+	"bind_virq_ret":     {id: prSilent},
+	"unbind_irq":        {id: prSilent},
+	"dev_read_ret":      {id: prSilent},
+}
+
+// kind gives the first name of a probe in the order of the names.
+func (p probe) kind() string {
+	best := ""
+	for name, spec := range probeByName {
+		if spec.id == p && (best == "" || name < best) {
+			best = name
+		}
+	}
+	return best
 }
 
 // Record flags.
@@ -147,8 +185,9 @@ type parts struct {
 type names struct {
 	m     map[string]uint16
 	list  []string
-	spec  []probeSpec
+	spec  []*probeSpec
 	count []uint64
+	maps  map[string]probeSpec // events that the user named otherwise
 }
 
 // maxNames bounds how many names without meaning are told apart; the rest share one.
@@ -159,28 +198,56 @@ func newNames() *names {
 }
 
 // fresh gives an empty table that has the same meanings for names.
-func (ns *names) fresh() *names { return newNames() }
+func (ns *names) fresh() *names {
+	return &names{m: make(map[string]uint16), maps: ns.maps}
+}
 
-// find gives the meaning of a name, and notes its number in the record.
-func (ns *names) find(name []byte, r *record) probeSpec {
+// knows reports whether an event of that name has a meaning.
+func (ns *names) knows(name string) bool {
+	_, ours := probeByName[name]
+	_, mapped := ns.maps[name]
+	return ours || mapped
+}
+
+// find gives the meaning of an event's name, which may have its group in front of it, and notes its number in the record.
+func (ns *names) find(name []byte, r *record) *probeSpec {
 	i, ok := ns.m[string(name)]
 	if !ok {
-		s := string(name)
-		if len(s) > 2 && s[:2] == "0x" {
-			s = "trace_printk" // under the address of its caller
-		} else if len(ns.list) >= maxNames || len(s) > 64 || strings.ContainsAny(s, " \t") {
-			s = "(other)"
-		}
-		if i, ok = ns.m[s]; !ok {
-			i = uint16(len(ns.list))
-			ns.m[s] = i
-			ns.list = append(ns.list, s)
-			ns.spec = append(ns.spec, probeByName[s])
-			ns.count = append(ns.count, 0)
-		}
+		i = ns.add(string(name))
 	}
 	r.name = i
 	return ns.spec[i]
+}
+
+// add numbers a name that was not met before.
+func (ns *names) add(name string) uint16 {
+	s := name
+	if i := strings.LastIndexByte(s, ':'); i >= 0 {
+		s = s[i+1:]
+	}
+	if len(s) > 2 && s[:2] == "0x" {
+		s = "trace_printk" // under the address of its caller
+	} else if len(ns.list) >= maxNames || len(s) > 64 || strings.ContainsAny(s, " \t") {
+		s = "(other)"
+	}
+	i, ok := ns.m[s]
+	if !ok {
+		i = uint16(len(ns.list))
+		spec, mapped := ns.maps[s]
+		if !mapped {
+			if spec, ok = probeByName[s]; ok {
+				spec.kind = s
+			}
+		}
+		ns.m[s] = i
+		ns.list = append(ns.list, s)
+		ns.spec = append(ns.spec, &spec)
+		ns.count = append(ns.count, 0)
+	}
+	if s != name && len(ns.m) < 2*maxNames {
+		ns.m[name] = i
+	}
+	return i
 }
 
 // parseLine reads one record. It never panics and keeps no part of the line.
@@ -198,14 +265,30 @@ func parseLine(line []byte, r *record, p *parts, ns *names) error {
 	if n <= 0 {
 		return errNoEvent
 	}
-	p.event = line[at : at+n]
-	at += n + 1
+	end := at + n
+	if end+1 < len(line) && isNameByte(line[end+1]) {
+		end = groupEnd(line, end)
+	}
+	p.event = line[at:end]
 	spec := ns.find(p.event, r)
 	r.id = spec.id
 	if spec.need == 0 || spec.id == prSilent {
 		return nil
 	}
-	return parseFields(line, at, r, spec.need)
+	return parseFields(line, end+1, r, spec)
+}
+
+// groupEnd gives the end of the event's name if what ends with the colon at a place is its group, as in "evtchn:unmask: ".
+func groupEnd(line []byte, colon int) int {
+	for i := colon + 1; i < len(line) && i-colon <= 64; i++ {
+		if line[i] == ':' {
+			return i
+		}
+		if !isNameByte(line[i]) {
+			break
+		}
+	}
+	return colon
 }
 
 // parseHead reads everything before the event's name and gives the place behind it.
@@ -415,7 +498,8 @@ func parseTime(line []byte, at int, r *record) (int, error) {
 }
 
 // parseFields reads the "name=value" words that an event of ours can have.
-func parseFields(line []byte, at int, r *record, need uint16) error {
+func parseFields(line []byte, at int, r *record, spec *probeSpec) error {
+	need := spec.need
 	if i := bytes.IndexByte(line[at:], ')'); i >= 0 {
 		at += i + 1
 	}
@@ -429,7 +513,7 @@ func parseFields(line []byte, at int, r *record, need uint16) error {
 		for k > at && line[k-1] != ' ' {
 			k--
 		}
-		bit := fieldOf(string(line[k:eq]))
+		bit := spec.field(line[k:eq])
 		if bit == 0 {
 			at = eq + 1
 			if r.have&need == need && (r.id == prIRQEntry || r.id == prIRQExit) {

@@ -122,7 +122,7 @@ func FuzzLine(f *testing.F) {
 		tscMHz(line)
 		clockInForce(line)
 		timerIRQs(line)
-		missed(line)
+		(&SideFiles{Profile: line}).missed(newNames())
 		if n := cpusOfInterrupts(line); n < 0 || n > 128 {
 			t.Errorf("%q: got %d vcpus", line, n)
 		}

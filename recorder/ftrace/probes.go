@@ -62,8 +62,8 @@ func (im *Importer) unprobed() []*need {
 		return nil
 	}
 	n := make(map[string]uint64)
-	for i, name := range im.names.list {
-		n[name] += im.names.count[i]
+	for i, spec := range im.names.spec {
+		n[spec.kind] += im.names.count[i]
 	}
 	pr := &im.inf.proof
 	handlers := im.inf.counts.handlers // known from irq_handler_entry alone

@@ -1,7 +1,6 @@
 package ftrace
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"io/fs"
@@ -251,23 +250,18 @@ func tscMHz(text string) float64 {
 // TSCHz gives the frequency of the TSC that the console tells, in Hz, or 0.
 func (s *SideFiles) TSCHz() float64 { return tscMHz(s.Console) * 1e6 }
 
-// missed reads kprobe_profile and gives the misses of the importer's own events.
-func missed(text string) (total uint64, worst string) {
-	var most uint64
-	sc := bufio.NewScanner(strings.NewReader(text))
-	for sc.Scan() {
-		f := strings.Fields(sc.Text())
+// missed reads kprobe_profile and gives the misses of the events that have a meaning, by name.
+func (s *SideFiles) missed(ns *names) map[string]uint64 {
+	m := make(map[string]uint64)
+	for line := range strings.Lines(s.Profile) {
+		f := strings.Fields(line)
 		if len(f) != 3 {
 			continue
 		}
 		n, err := strconv.ParseUint(f[2], 10, 63)
-		if _, known := probeByName[f[0]]; err != nil || !known || n == 0 {
-			continue
-		}
-		total += n
-		if n > most {
-			most, worst = n, f[0]
+		if err == nil && n > 0 && ns.knows(f[0]) {
+			m[f[0]] += n
 		}
 	}
-	return total, worst
+	return m
 }

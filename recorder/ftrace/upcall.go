@@ -30,6 +30,7 @@ func (in *infer) leave(c *cpuKnow, fl evtchn.Flags) {
 // implyUpcall enters an upcall of which no record was seen: an interrupt is being handled, so there was one. It scanned, too.
 func (in *infer) implyUpcall(pos int64, c *cpuKnow, scanned bool) {
 	in.enter(c, evtchn.FlagInferred)
+	in.deduced[prUpcall]++
 	if scanned && !in.fifo {
 		in.want = in.want[:0]
 		in.takeSel(pos, c)
@@ -250,6 +251,10 @@ func (in *infer) prepare(pos int64, p evtchn.Port, c *cpuKnow) {
 			// The mask that was seen comes later than this vcpu's look at the word.
 		case !in.st.Exposed(p):
 			in.tell(p, in.v) // its unmask was missed
+			if pk.shut {
+				in.deduced[prUnmask]++
+				pk.shut = false
+			}
 		case c.sel>>(w&63)&1 == 0 && in.st.Selected(in.v, w) != evtchn.One:
 			// Nobody told this vcpu of it, yet it looks at the word: something unseen selected it.
 			in.put(evtchn.KindSelTAS, evtchn.FlagInferred, evtchn.NoVCPU, evtchn.CtxNone, evtchn.NoPort, unknownNum, vnum(in.v), uint64(w), 0)
@@ -288,6 +293,9 @@ func (in *infer) clear(pos int64, r *record, p evtchn.Port, c *cpuKnow) {
 		}
 		in.settleClear(c)
 		in.prepare(pos, p, c)
+		if in.st.PortAt(p).Status != evtchn.PortVIRQ {
+			in.deduced[prDeliver]++
+		}
 		in.infer(evtchn.KindDeliver, p, 0)
 		c.open, c.cur = p, p
 		c.handled++
@@ -311,6 +319,7 @@ func (in *infer) settleClear(c *cpuKnow) {
 	p := c.dirty
 	c.dirty = evtchn.NoPort
 	in.proof.clear++
+	in.deduced[prClear]++
 	in.cleared(0, p, evtchn.FlagInferred)
 }
 
@@ -340,6 +349,8 @@ func (in *infer) missedHandler(pos int64, r *record, p evtchn.Port, c *cpuKnow) 
 	}
 	in.counts.handlers++
 	in.proof.clear++
+	in.deduced[prDeliver]++
+	in.deduced[prClear]++
 	if !c.inUpcall {
 		in.implyUpcall(pos, c, true)
 	}
@@ -348,6 +359,7 @@ func (in *infer) missedHandler(pos int64, r *record, p evtchn.Port, c *cpuKnow) 
 	in.infer(evtchn.KindDeliver, p, 0)
 	in.seen(evtchn.KindIRQ, p, 0, uint64(r.c))
 	if in.ports[p].late {
+		in.deduced[prMask]++
 		in.infer(evtchn.KindMaskTAS, p, uint64(in.st.Masked(p)))
 	}
 	in.cleared(pos, p, evtchn.FlagInferred)

@@ -123,3 +123,22 @@ func (t *taskTable) ctx(r *record) evtchn.Context {
 	}
 	return evtchn.TaskCtx(int(t.num[r.cpu]))
 }
+
+// tieCount counts the records that have the time of one before them, which is another vcpu's: their order is that of the file.
+type tieCount struct {
+	n     uint64
+	time  int64
+	cpu   int16 // whose record was the first of that time
+	mixed bool  // there are others' records of it
+	begun bool
+}
+
+func (t *tieCount) note(r *record) {
+	switch {
+	case !t.begun || r.time != t.time:
+		*t = tieCount{n: t.n, time: r.time, cpu: r.cpu, begun: true}
+	case t.mixed || r.cpu != t.cpu:
+		t.mixed = true
+		t.n++
+	}
+}
