@@ -71,6 +71,8 @@ type Analyzer struct {
 	endRecorded bool
 	gapInside   bool   // records were lost after the first that was kept
 	beginLost   uint64 // gaps before the first record that was kept
+	unmasks     uint64 // that were recorded, or deduced from the hypercall's record
+	unseen      uint64 // times that a port was handled that is masked by the records: its unmask is not among them
 	aboutPorts  bool   // there is a record about a port
 	sweeps      bool   // the policy's tick looks at every word
 	requests    Requests
@@ -338,10 +340,14 @@ func (a *Analyzer) notePort(ev *evtchn.Event, target evtchn.VCPU, vt *vcpuTrack,
 	case evtchn.KindPendClear:
 		a.noteClear(ev, target, t)
 	case evtchn.KindMaskRead:
+		if ev.Res == 0 && t.shut && ev.Inferred() {
+			a.unseen, t.shut = a.unseen+1, false
+		}
 		if ev.Res == 1 && !t.stop.ok() {
 			t.stop = a.step(ev, target)
 		}
 	case evtchn.KindMaskTAS:
+		t.shut = true
 		a.noteMasked(ev, t)
 	case evtchn.KindMaskClear, evtchn.KindMaskTAC:
 		if ev.Kind == evtchn.KindMaskTAC && ev.Res == 0 {
@@ -350,7 +356,8 @@ func (a *Analyzer) notePort(ev *evtchn.Event, target evtchn.VCPU, vt *vcpuTrack,
 		if t.drop != nil {
 			a.closeDrop(t)
 		}
-		t.unmask = a.step(ev, target)
+		t.unmask, t.shut = a.step(ev, target), false
+		a.unmasks++
 		if a.state.Pending(ev.Port) == evtchn.One {
 			t.addExposure(ev.Time)
 		}

@@ -25,33 +25,49 @@ func (a *Analyzer) records() uint64 {
 // capture taken from a pipe shows now and then.
 func (a *Analyzer) disordered() bool { return a.meta.Unordered*100 > a.records() }
 
-// doubts lists what stands against calling the trace clean. Each completes the sentence "The verdict is undecided: ...".
-func (a *Analyzer) doubts() []string {
+// doubts lists what stands against calling the trace clean, each of which completes the sentence "The verdict is undecided: ...", and
+// what would settle it.
+func (a *Analyzer) doubts() (list, settle []string) {
 	m := &a.meta
-	list := []string{}
+	list, settle = []string{}, []string{}
 	say := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
+	by := func(format string, args ...any) { settle = append(settle, fmt.Sprintf(format, args...)) }
 	switch {
 	case a.events == 0:
 		say("the trace has no events")
 	case !a.aboutPorts:
 		say("no record of the trace is about a port")
 	}
-	if a.ofDumps() {
+	if len(list) > 0 {
+		by("the probes that evtrace probes prints, with the script that records them")
+	}
+	switch {
+	case a.ofDumps():
 		say("what happened between the console dumps is not known")
-	} else if m.ABI == "fifo" {
+		by("a capture of the time between (evtrace probes); of the dumps themselves, evtrace doctor speaks")
+	case a.fifo:
 		say("the trace is of the FIFO ABI, and whether a port stands in one of its queues is not recorded")
+		by("Xen's table of ports (xl debug-keys e; xl dmesg), for evtrace doctor: a port that is pending, unmasked and not linked, twice in a row, is lost")
 	}
 	if n := a.totals.NotRecognised; n > 0 {
 		say("%s of a vcpu, a port or a kind that the trace does not have", isAre(n, "event"))
 	}
 	if a.disordered() {
 		say("the records do not stand in the order of their times")
+		by("the capture as the kernel wrote it, not joined and not sorted")
 	}
 	switch n := len(m.Unprobed); {
 	case n == 1:
 		say("%s was not probed for", m.Unprobed[0])
+		by("the probe %s, as evtrace probes prints it", m.Unprobed[0])
 	case n > 1:
-		say("%s and %s were not probed for", strings.Join(m.Unprobed[:n-1], ", "), m.Unprobed[n-1])
+		names := strings.Join(m.Unprobed[:n-1], ", ") + " and " + m.Unprobed[n-1]
+		say("%s were not probed for", names)
+		by("the probes %s, as evtrace probes prints them", names)
+	}
+	if a.unmasksMissing() {
+		say("%s deliveries are of ports that the records have as masked, so unmasks were not recorded", group(a.unseen))
+		by("%s", a.settleUnmasks())
 	}
 	if a.gapInside {
 		gaps := a.gaps - a.beginLost
@@ -60,11 +76,29 @@ func (a *Analyzer) doubts() []string {
 		} else {
 			say("%s in the trace", count(gaps, "gap"))
 		}
+		by("a capture in which no records are lost: a larger buffer for each vcpu (buffer_size_kb), a shorter time, or trace instead of trace_pipe")
 	}
 	if a.beginLost > 0 {
 		say("the beginning of the recording was lost, and which ports were pending since then is not known")
+		by("a larger buffer for each vcpu (buffer_size_kb), or tracing stopped sooner after the fault")
 	}
-	return list
+	return list, settle
+}
+
+// unmasksMissing reports whether so many unmasks are provably missing that they were recorded under another name, or not at all. Kprobes
+// that the kernel skips make one in a hundred or so.
+func (a *Analyzer) unmasksMissing() bool {
+	return a.state.Observed && a.gaps == 0 && len(a.meta.Unprobed) == 0 && a.unseen > 10 && a.unseen*20 > a.unmasks
+}
+
+func (a *Analyzer) settleUnmasks() string {
+	s := "the probe unmask, as evtrace probes prints it"
+	for _, name := range a.meta.Unknown {
+		if strings.Contains(name, "unmask") {
+			return fmt.Sprintf("the records called %s, if they are unmasks: import the capture with --map %s=unmask, or give the probe the name unmask", name, name)
+		}
+	}
+	return s
 }
 
 // missing lists what the trace lacks, as sentences without their full stop.

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -132,5 +133,19 @@ func TestMissingProbes(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A kernel whose own unmask is replaced calls that by another name. The verdict is then undecided, and the name is given.
+func TestRenamedProbe(t *testing.T) {
+	lines, side := captureLines(t, "2l-bugkernel-small/trace.txt.zst")
+	text := bytes.Join(lines, nil)
+	for _, port := range []string{"6", "7", "8", "9", "1"} { // as the first digit: most of the ports
+		text = regexp.MustCompile(`: unmask: (.* port=`+port+`)`).ReplaceAll(text, []byte(": my_unmask: $1"))
+	}
+	r := judgeText(t, text, side)
+	settle := strings.Join(r.Settle, "\n")
+	if r.Verdict != VerdictUnknown || len(r.Findings) > 0 || !strings.Contains(r.headline(), "of ports that the records have as masked") || !strings.Contains(settle, "--map my_unmask=unmask") {
+		t.Errorf("got %s\n%s", r.headline(), settle)
 	}
 }

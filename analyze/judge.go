@@ -297,7 +297,7 @@ func (a *Analyzer) noteClose(st step, t *portTrack) {
 		}
 	}
 	t.begin(step{})
-	t.armed = false
+	t.armed, t.shut = false, false
 }
 
 // noteDrop opens a finding about an event without a taker. It is reported when no more sends can fall to it.

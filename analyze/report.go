@@ -2,6 +2,7 @@ package analyze
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
@@ -24,7 +25,11 @@ type Report struct {
 	Requests Requests          `json:"requests"`
 	Vouched  *Vouched          `json:"vouched,omitempty"` // of a trace with gaps: for what the report speaks
 	Missing  []string          `json:"missing"`           // what the trace lacks that an answer may need
+	Settle   []string          `json:"settle"`            // what would settle the doubts, and the findings that are undecided
 }
+
+// maxSettle is how many ways to settle undecided findings a report has.
+const maxSettle = 12
 
 // ExitCode is that of the verdict.
 func (r *Report) ExitCode() int { return r.Verdict.ExitCode() }
@@ -169,9 +174,16 @@ func (a *Analyzer) report() *Report {
 		Requests: a.requests,
 		Counts:   make(map[string]uint64),
 		Groups:   a.tally.list(),
-		Doubts:   a.doubts(),
 		Vouched:  a.vouched(),
 		Ports:    a.portInfos(),
+	}
+	r.Doubts, r.Settle = a.doubts()
+	for i := range a.findings {
+		for _, s := range a.findings[i].Settle {
+			if len(r.Settle) < maxSettle && !slices.Contains(r.Settle, s) {
+				r.Settle = append(r.Settle, s)
+			}
+		}
 	}
 	if r.Verdict == VerdictClean && len(r.Doubts) > 0 {
 		r.Verdict = VerdictUnknown

@@ -58,6 +58,13 @@ func (r *Report) WriteText(w io.Writer, opt TextOptions) error {
 			p.wrap("  - ", m)
 		}
 	}
+	if len(r.Settle) > 0 {
+		p.line("")
+		p.line("What would settle it")
+		for _, m := range r.Settle {
+			p.wrap("  - ", m)
+		}
+	}
 	p.line("")
 	p.line("Next")
 	next := r.next(opt.Name)

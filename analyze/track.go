@@ -99,6 +99,7 @@ type portTrack struct {
 	armed   bool // PEND has been set since the last delivery
 	drop    *draft
 	used    bool // it has had an event
+	shut    bool // masked, as far as the records tell
 	viaXen  bool // the capture shows an unmask of it by EVTCHNOP_unmask
 
 	// The episode.
