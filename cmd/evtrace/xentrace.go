@@ -31,7 +31,7 @@ func (a *app) importXentrace(ctx context.Context, t *trace, out string, force bo
 		return nil, err
 	}
 	defer f.Close()
-	im, err := xentrace.New(f, filepath.Base(t.path), xentrace.Options{Strict: t.opt.strict, Domain: t.opt.domain, VCPUs: span.VCPUs, TSCHz: hz,
+	im, err := xentrace.New(f, filepath.Base(t.name), xentrace.Options{Strict: t.opt.strict, Domain: t.opt.domain, VCPUs: span.VCPUs, TSCHz: hz,
 		Progress: func(int64) { p.at(uint64(f.read), part(f.read, t.size)) }})
 	if err != nil {
 		return nil, err

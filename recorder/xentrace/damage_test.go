@@ -118,6 +118,23 @@ func TestDamage(t *testing.T) {
 	}
 }
 
+// What a damaged stretch took away could have changed any state, but for that of a vcpu which runs on a CPU whose records go on.
+func TestDamageForgets(t *testing.T) {
+	b := new(builder).cpu(0).state(100, 0, 0, runnable, running).state(110, 0, 1, running, blocked)
+	b.cpu(1)
+	b.words(0xffffffff)
+	b.cpu(0).state(200, 0, 0, running, blocked).state(210, 0, 1, blocked, runnable)
+	got, _ := imported(t, b.bytes(), Options{VCPUs: 2})
+	want(t, got, `
+1 100 - - sched.state target=v0 from=runnable to=running = 0
+2 110 - - sched.state target=v1 from=running to=blocked = 0
+3 110 - - sched.state target=v0 from=running to=unknown = 0
+4 110 - - sched.state target=v1 from=blocked to=unknown = 0
+5 200 - - sched.state target=v0 from=running to=blocked = 0
+6 210 - - sched.state target=v1 from=blocked to=runnable = 0
+`)
+}
+
 // A trace that was cut gives all records before that place, wherever it is; strictly, it is cut.
 func TestCut(t *testing.T) {
 	whole, windows := sample(2)

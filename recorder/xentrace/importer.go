@@ -28,6 +28,7 @@ type Importer struct {
 	t    *tracker
 
 	windows uint64       // of the reader, when the tracker was last told
+	damaged uint64       // bytes, the same
 	states  []*vcpuStat  // the domain's, by number
 	shown   []shownState // what the events so far say of them
 	out     []evtchn.Event
@@ -176,6 +177,10 @@ func (im *Importer) read() error {
 				im.opt.Progress(im.r.off)
 			}
 		}
+		if d := im.r.stat.Damage.Bytes; d != im.damaged {
+			im.damaged = d
+			im.t.damaged()
+		}
 		im.t.add(&rec)
 	}
 	return nil
@@ -308,7 +313,7 @@ func (im *Importer) Notes() []string {
 		say("%s ends within a window: it is cut at byte %d", im.name, st.Bytes)
 	}
 	if t.odd > 0 {
-		say("%s too short for what it should tell, or of a vcpu that cannot be", count(t.odd, "record"))
+		say("%s in %s with less than it should tell, or of a vcpu that cannot be", count(t.odd, "record"), im.name)
 	}
 	if t.order.dropped > 0 {
 		say("%s left out because the windows of %s are too far out of order", count(t.order.dropped, "record"), im.name)
@@ -321,7 +326,7 @@ func (im *Importer) Notes() []string {
 		skewed += v.skewed
 	}
 	if skewed > 0 {
-		say("%s of %s not begin with the state that the one before ended with: the time stamps of the CPUs differ, or records are missing", count(skewed, "change"), im.name)
+		say("%s in %s without the one before: a run state begins that did not end; records are missing, or the time stamps of the CPUs differ", count(skewed, "change"), im.name)
 	}
 	return notes
 }

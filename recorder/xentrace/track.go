@@ -10,6 +10,7 @@ const stateUnknown = 5
 type cpuTrack struct {
 	first   uint64 // its first and its last time stamp
 	last    uint64
+	hole    bool // records are missing after the last
 	current *vcpuStat
 	poll    bool // the current vcpu's last hypercall was sched_op with the command poll
 	bytes   [len(classes)]uint64
@@ -79,6 +80,10 @@ func (t *tracker) add(rec *Record) {
 		if c.first == 0 {
 			c.first = rec.TSC
 		}
+		if c.hole {
+			c.hole = false
+			t.missing(c.last, rec)
+		}
 		c.last = rec.TSC
 		t.first, t.last = min(t.first, rec.TSC), max(t.last, rec.TSC)
 		t.order.saw(rec.TSC)
@@ -95,6 +100,22 @@ func (t *tracker) add(rec *Record) {
 			t.noteLost(rec)
 		}
 	}
+}
+
+// damaged notes that a stretch of the file was passed over. Whose records those were is not known.
+func (t *tracker) damaged() {
+	for _, c := range t.cpus {
+		if c != nil {
+			c.hole = c.last != 0
+			c.current, c.poll = nil, false
+		}
+	}
+}
+
+// missing notes that records of a CPU are missing between that time and a record.
+func (t *tracker) missing(since uint64, rec *Record) {
+	t.order.add(item{tsc: max(since, t.order.given), cpu: uint16(rec.CPU), kind: itemLost})
+	t.order.add(item{tsc: rec.TSC, cpu: uint16(rec.CPU), kind: itemFound})
 }
 
 // sched takes a record of the scheduler.
@@ -201,7 +222,6 @@ func (t *tracker) noteLost(rec *Record) {
 		from = min(from, uint64(rec.Data[2])|uint64(rec.Data[3])<<32)
 	}
 	if rec.TSC != 0 {
-		t.order.add(item{tsc: from, cpu: uint16(rec.CPU), kind: itemLost})
-		t.order.add(item{tsc: rec.TSC, cpu: uint16(rec.CPU), kind: itemFound})
+		t.missing(from, rec)
 	}
 }
