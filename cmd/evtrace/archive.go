@@ -32,28 +32,39 @@ func isArchive(head []byte) bool {
 // archive is a tar archive of a capture that is being unpacked: a trace with the side files beside it.
 type archive struct {
 	name   string
-	dir    string // where it is unpacked
+	dir    string // where it is unpacked: a temporary directory, which the caller removes
 	root   *os.Root
 	size   int64    // bytes unpacked
 	traces []string // members that are traces
+	side   []string // other members that were unpacked
 	files  int
+}
+
+// unpackArchive unpacks an archive into a new temporary directory. Along with an error of the archive it gives what came before that.
+func unpackArchive(name string, r io.Reader) (*archive, error) {
+	dir, err := os.MkdirTemp("", "evtrace-")
+	if err != nil {
+		return nil, &failure{codeInternal, err, "TMPDIR says where temporary files go"}
+	}
+	a := &archive{name: name, dir: dir}
+	if a.root, err = os.OpenRoot(dir); err != nil {
+		return a, &failure{codeInternal, err, "TMPDIR says where temporary files go"}
+	}
+	defer a.root.Close()
+	return a, a.read(r)
 }
 
 // unpack takes a capture out of a tar archive, into a temporary directory, and makes its trace the file to read. Whatever is in
 // the archive, nothing is written elsewhere. An archive that is cut or damaged is refused, unless what is left is to be salvaged.
 func (t *trace) unpack(r io.Reader) error {
-	dir, err := os.MkdirTemp("", "evtrace-")
-	if err != nil {
-		return &failure{codeInternal, err, "TMPDIR says where temporary files go"}
+	a, err := unpackArchive(t.name, r)
+	if a != nil {
+		t.temp = append(t.temp, a.dir)
 	}
-	t.temp = append(t.temp, dir)
-	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return &failure{codeInternal, err, "TMPDIR says where temporary files go"}
-	}
-	defer root.Close()
-	a := &archive{name: t.name, dir: dir, root: root}
-	if err := a.read(r); err != nil {
+		if a == nil {
+			return err
+		}
 		if !t.opt.salvage || len(a.traces) == 0 || codeOf(err) != codeUnreadable {
 			return err
 		}
@@ -63,7 +74,7 @@ func (t *trace) unpack(r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	t.path = filepath.Join(dir, filepath.FromSlash(member))
+	t.path = filepath.Join(a.dir, filepath.FromSlash(member))
 	st, err := os.Stat(t.path)
 	if err != nil {
 		return err
@@ -148,6 +159,8 @@ func (a *archive) member(h *tar.Header, r io.Reader) error {
 	}
 	if isTrace {
 		a.traces = append(a.traces, name)
+	} else {
+		a.side = append(a.side, name)
 	}
 	return a.write(name, br)
 }
@@ -226,4 +239,17 @@ func (a *archive) choose() (string, error) {
 			"unpack it, and name the trace in it"}
 	}
 	return best[0], nil
+}
+
+// dump says which member has the dumps of Xen's console: what it had printed when the recording ended has those from before in it.
+func (a *archive) dump() (string, error) {
+	for _, want := range []string{"xl-dmesg.after.txt", "xl-dmesg.before.txt", "xl-dmesg.txt"} {
+		for _, name := range a.side {
+			if path.Base(name) == want {
+				return filepath.Join(a.dir, filepath.FromSlash(name)), nil
+			}
+		}
+	}
+	return "", &failure{codeUnreadable, fmt.Errorf("%s: it is a tar archive without xl-dmesg.after.txt, so there is no dump in it", a.name),
+		"the script of evtrace probes puts it there, where xl works"}
 }

@@ -204,3 +204,39 @@ func FuzzArchive(f *testing.F) {
 		}
 	})
 }
+
+// TestDoctorArchive: doctor takes the console out of an archive, and says what it says of the console by itself.
+func TestDoctorArchive(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	dump := filepath.Join("testdata", "dumps", "2l-lost.txt")
+	data, err := os.ReadFile(dump)
+	if err != nil {
+		t.Fatal(err)
+	}
+	alone := evtrace(t, "doctor", "--json", dump)
+	for name, members := range map[string][]member{
+		"a.tar": {{name: "c/xl-dmesg.before.txt", data: "nothing\n"}, {name: "c/xl-dmesg.after.txt", data: string(data)}},
+		"b.tar": {{name: "xl-dmesg.txt", data: string(data)}},
+	} {
+		p := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(p, archiveOf(t, members...), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		r := evtrace(t, "doctor", "--json", p)
+		if r.code != alone.code || r.out != strings.ReplaceAll(alone.out, filepath.Base(dump), filepath.Base(members[len(members)-1].name)) {
+			t.Errorf("%s: exit code %d, want %d, and got\n%s%s\nwant\n%s", name, r.code, alone.code, r.out, r.err, alone.out)
+		}
+	}
+	p := filepath.Join(t.TempDir(), "none.tar")
+	if err := os.WriteFile(p, archiveOf(t, member{name: "readme", data: "hello"}), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if r := evtrace(t, "doctor", p); r.code != codeUnreadable || !strings.Contains(r.err, "none.tar: it is a tar archive without xl-dmesg.after.txt") {
+		t.Errorf("exit code %d\n%s", r.code, r.err)
+	}
+	left, err := os.ReadDir(dir)
+	if err != nil || len(left) > 0 {
+		t.Errorf("left in TMPDIR: %v %v", left, err)
+	}
+}

@@ -29,7 +29,8 @@ func newDoctor(a *app) *cobra.Command {
 		Short:   "judge dumps of Xen's console: which ports nobody is going to look at",
 		Long: `Doctor reads what was pasted of Xen's console: the port tables of "xl debug-keys e", of any number of domains and in any of the forms
 that Xen has had, the vcpus of "xl debug-keys q", and what a Linux guest answers to that. The files may be a whole xl dmesg, a
-serial log, a mail or a comment; several are taken one after the other.
+serial log, a mail or a comment; several are taken one after the other. Of an archive that the script of evtrace probes made, the
+console is judged as it was at the end, with the dumps before and after the recording.
 
 It lists suspects, those that stood over two dumps first, each with its reason, and says what to do next. From one dump nothing is
 proven: a port that it shows may have been in flight. Take a second one some seconds later:
@@ -124,7 +125,11 @@ func (a *app) examineFile(ctx context.Context, ex *doctor.Examiner, i int, name 
 	}
 	defer r.Close()
 	br := bufio.NewReader(r)
-	if head, _ := br.Peek(4096); isDatabase(head) || text.Sniff(head) {
+	head, _ := br.Peek(4096)
+	if isArchive(head) {
+		return a.examineArchive(ctx, ex, i, name, br, strict)
+	}
+	if isDatabase(head) || text.Sniff(head) {
 		return none, &failure{codeUsage, fmt.Errorf("%s: it is a trace, and doctor reads dumps of the console", base), "evtrace analyze " + name + " judges it"}
 	}
 	p := a.newProgress("reading", "bytes", false)
@@ -147,6 +152,22 @@ func (a *app) examineFile(ctx context.Context, ex *doctor.Examiner, i int, name 
 		}
 		ex.Add(d)
 	}
+}
+
+// examineArchive judges the dumps of a capture in a tar archive.
+func (a *app) examineArchive(ctx context.Context, ex *doctor.Examiner, i int, name string, r io.Reader, strict bool) (consoledump.Summary, error) {
+	ar, err := unpackArchive(filepath.Base(name), r)
+	if ar != nil {
+		defer os.RemoveAll(ar.dir)
+	}
+	if err != nil {
+		return consoledump.Summary{}, unreadable(err)
+	}
+	dump, err := ar.dump()
+	if err != nil {
+		return consoledump.Summary{}, err
+	}
+	return a.examineFile(ctx, ex, i, dump, strict)
 }
 
 // noDump is about an input without a dump.
