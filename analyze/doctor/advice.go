@@ -41,6 +41,17 @@ func (e *Examiner) notes() {
 	if single && slices.ContainsFunc(r.Suspects, func(s Suspect) bool { return s.Persisted == nil }) {
 		say("what only one dump shows may be in flight: take a second one")
 	}
+	flying := 0
+	for i := range r.Cleared {
+		if c := &r.Cleared[i]; c.Why == InFlight && c.Domain != nil && e.domains[*c.Domain].count == 1 {
+			flying++
+		}
+	}
+	if flying > 0 {
+		e.another = true
+		say("%s selected or queued, and their vcpus are still to look, as is normal for a moment: if a second dump shows the same, they do not look",
+			isAre(flying, "pending port"))
+	}
 	if r.Passed > 0 {
 		say("%s suspect in one dump and no longer in the next: in flight, as is normal", wasWere(r.Passed, "port"))
 	}
@@ -75,7 +86,7 @@ func (e *Examiner) next() {
 		}
 	}
 	undecided := slices.ContainsFunc(r.Suspects, func(s Suspect) bool { return s.Persisted == nil })
-	if eDumps == 0 || undecided {
+	if eDumps == 0 || undecided || e.another {
 		say("xl debug-keys e; sleep 5; xl debug-keys e; xl debug-keys q; xl dmesg > dump.txt\n    and then: evtrace doctor dump.txt")
 	}
 	for i := range r.Suspects {

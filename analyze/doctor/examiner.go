@@ -39,6 +39,7 @@ type Examiner struct {
 	ended   []*track // that had stood, and ended
 	number  int      // of the dump added last
 	held    []numbered
+	another bool // a second dump would tell more
 	noTime  bool // a dump of key e had no time stamp
 	tables  int
 	lists   int // dumps that show pending bits
@@ -422,6 +423,11 @@ func (e *Examiner) Finish() *Report {
 			r.Moved = append(r.Moved, e.interval(h))
 		}
 	}
+	r.Cleared = slices.DeleteFunc(r.Cleared, func(c Cleared) bool {
+		return slices.ContainsFunc(r.Suspects, func(s Suspect) bool {
+			return s.Ended == 0 && s.Port == c.Port && number(s.Domain) == number(c.Domain) && s.event
+		})
+	})
 	r.Passed = e.passed
 	r.Verdict = VerdictNothing
 	for i := range r.Suspects {

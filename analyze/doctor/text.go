@@ -36,7 +36,9 @@ func (r *Report) WriteText(w io.Writer, opt TextOptions) error {
 	if len(r.Next) > 0 {
 		p.line("\nNext")
 		for _, n := range r.Next {
-			p.line("  " + n)
+			command, why, _ := strings.Cut(n, "\n")
+			p.line("  " + command)
+			p.wrap("    ", "    ", why)
 		}
 	}
 	_, err := io.WriteString(w, p.b.String())
