@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -81,6 +82,52 @@ func TestShapesByTraceCmd(t *testing.T) {
 	}
 }
 
+// TestMemory: reading needs as much memory for a large file as for a small one, and nothing for each event.
+func TestMemory(t *testing.T) {
+	for _, packing := range []string{"none", "zstd", "zlib"} {
+		used := func(pages int) uint64 {
+			f := sample(shape{7, false, 8, packing})
+			f.PageSize = 4096
+			p := tracedattest.NewPacker(f, 2)
+			f.CPUs = nil
+			data := f.Record(&unmask, 0, 0, 12, 0, 65)
+			for i := range pages * 150 {
+				p.Add(i%2, uint64(i)*1000, data)
+			}
+			p.Done()
+			b := f.Bytes()
+			r, err := Open(bytes.NewReader(b), int64(len(b)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			n := 0
+			var ev Event
+			port := (*Field)(nil)
+			for err = r.Next(&ev); err == nil; err = r.Next(&ev) {
+				if port == nil {
+					port = ev.Format.Field("port")
+				}
+				if v, ok := ev.Uint(port); !ok || v != 65 {
+					t.Fatalf("event %d: got port %d, %t", n, v, ok)
+				}
+				n++
+			}
+			runtime.ReadMemStats(&after)
+			if err != io.EOF || n != pages*150 {
+				t.Fatalf("got %d events and %v, want %d", n, err, pages*150)
+			}
+			return after.TotalAlloc - before.TotalAlloc
+		}
+		small, large := used(20), used(1000)
+		if large > small+1<<20 {
+			t.Errorf("%s: 1000 pages needed %d bytes, 20 pages %d", packing, large, small)
+		}
+	}
+}
+
 // TestOptions: options change what the times are, or say that something is not read.
 func TestOptions(t *testing.T) {
 	for _, version := range []int{6, 7} {
@@ -90,10 +137,6 @@ func TestOptions(t *testing.T) {
 			{ID: 14, Data: []byte{0, 0, 0, 64, 30, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}}, {ID: 4, Data: []byte("local [x86-tsc]\x00")}}
 		b := f.Bytes()
 		r, err := Open(bytes.NewReader(b), int64(len(b)))
-		if version == 6 {
-			// Its clock would stand behind the table.
-			f.Clock = "[x86-tsc]"
-		}
 		if err != nil {
 			t.Fatal(err)
 		}
