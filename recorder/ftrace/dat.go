@@ -96,6 +96,9 @@ func (s *datSource) peek(r io.ReaderAt, size int64) error {
 	f.notes = slices.Clone(file.Notes())
 	s.peekClock()
 	for _, st := range file.Stats() {
+		if st.Overrun > 0 {
+			f.notes = append(f.notes, fmt.Sprintf("the kernel overwrote %s records of vcpu %d before they were read", group(st.Overrun), st.CPU))
+		}
 		if st.Dropped > 0 {
 			f.notes = append(f.notes, fmt.Sprintf("the buffer of vcpu %d was full, and the kernel dropped %s records, of which the file does not say where they are missing",
 				st.CPU, group(st.Dropped)))
@@ -139,8 +142,17 @@ func (s *datSource) peek(r io.ReaderAt, size int64) error {
 			f.abi = abiOf([]byte(sym))
 		}
 	}
+	ids := make(map[probe]bool)
 	for _, format := range file.Formats() {
-		f.unmaskHC = f.unmaskHC || ns.find([]byte(format.Name), new(record)).id == prHCUnmask
+		spec := ns.find([]byte(format.Name), new(record))
+		f.unmaskHC = f.unmaskHC || spec.id == prHCUnmask
+		ids[spec.id] = spec.id != prUnknown
+	}
+	// What has no format was not probed for. The formats do not say where the probes are.
+	for name, spec := range probeByName {
+		if ids[spec.id] {
+			f.probes += "p:evtchn/" + name + " ?\n"
+		}
 	}
 	return nil
 }

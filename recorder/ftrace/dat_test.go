@@ -325,6 +325,23 @@ func TestDatGaps(t *testing.T) {
 	}
 }
 
+// TestDatProbes: an event without a format was not probed for, whatever the records show.
+func TestDatProbes(t *testing.T) {
+	f := smallDat()
+	f.Symbols = "0000000000001000 t evtchn_2l_unmask\n"
+	f.Options = []tracedattest.Option{{ID: 2, Data: []byte("CPU: 1\noverrun: 1234\ndropped events: 3\n\x00")}}
+	im, _ := importFile(t, "a.dat", f.Bytes(), SideFiles{})
+	m := im.FinalMeta()
+	if want := []string{"mask", "clear", "upcall", "upcall_ret", "scan"}; !slices.Equal(m.Unprobed, want) {
+		t.Errorf("got %q not probed for, want %q", m.Unprobed, want)
+	}
+	for _, want := range []string{"overwrote 1,234 records of vcpu 1", "buffer of vcpu 1 was full, and the kernel dropped 3 records"} {
+		if !slices.ContainsFunc(m.Notes, func(s string) bool { return strings.Contains(s, want) }) {
+			t.Errorf("notes %q do not say %q", m.Notes, want)
+		}
+	}
+}
+
 // TestDatText: a trace.dat of a latency tracer holds text, which is read as such.
 func TestDatText(t *testing.T) {
 	text := capture("1 d.h1. 5.000001: upcall: (xen_evtchn_do_upcall+0x0/0xb0)\n1 d.h1. 5.000002: clear: (evtchn_2l_clear_pending+0x0/0x20) port=8\n")

@@ -96,6 +96,9 @@ func (im *Importer) begin(src source) (*Importer, error) {
 	var err error
 	im.src = src
 	im.head.facts = src.facts()
+	if im.side.Probes == "" {
+		im.side.Probes = im.head.probes
+	}
 	im.head.settle(&im.side, &im.opt)
 	im.st, err = evtchn.NewState(im.Meta())
 	if err != nil {

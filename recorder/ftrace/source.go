@@ -119,6 +119,7 @@ type facts struct {
 	nsTick   float64        // nanoseconds per tick
 	abi      string         // "2l" or "fifo"
 	unmaskHC bool           // the unmask hypercall was probed for
+	probes   string         // definitions of all probes, as tracefs' kprobe_events has them; "" if they are not known
 	notes    []string
 }
 

@@ -41,5 +41,6 @@
 // finished (trace.dat.cpu0: trace-cmd restore makes a file of them). It prints nothing: print formats, printk formats and plugins are not
 // looked at. It does not apply TIME_SHIFT, by which trace-cmd moves the times of a guest to its host's clock; Notes says so.
 //
-// A file of version 7 that is cut before its last section of options cannot be read at all: nothing else says which cpu's the data are.
+// A file of version 7 that is cut before its last section of options cannot be read at all (ErrNoData): nothing else says which cpu's the
+// data are. In version 6, only the top instance is read; the others are named.
 package tracedat

@@ -12,9 +12,9 @@ import (
 // stretch is a part of the file that is read only when somebody asks for it.
 type stretch struct {
 	offset, size int64
-	packed       bool // the stretch is a section's packed data, or
-	chunks       bool // chunks, each packed
-	skip         int64
+	packed       bool  // the stretch is a section's packed data, or
+	chunks       bool  // chunks, each packed
+	skip         int64 // what is to be passed over, unpacked
 }
 
 // open unpacks the stretch, which can be read until another is opened.

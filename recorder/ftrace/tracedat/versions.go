@@ -25,15 +25,13 @@ func (r *Reader) openV6(c *cursor) error {
 	}
 	cpus := c.uint(4, "the number of cpus")
 	kind := c.bytes(10, 10, "the kind of data")
-	hasClock := false
 	if string(kind) == "options  \x00" {
-		// An option CPUCOUNT overrides the number, and stays with its clock's contents behind the table.
+		// An option CPUCOUNT overrides the number.
 		r.cpus = int(min(cpus, maxCPUs))
 		if _, err := r.options(c, nil); err != nil {
 			return err
 		}
 		cpus = uint64(r.cpus)
-		hasClock = r.clockBehind
 		kind = c.bytes(10, 10, "the kind of data")
 	}
 	switch {
@@ -56,7 +54,7 @@ func (r *Reader) openV6(c *cursor) error {
 	}
 	r.cpus = int(cpus)
 	r.buffers = append([]buffer{top}, r.buffers...)
-	if c.err == nil && hasClock && r.clock.Name == "" {
+	if c.err == nil && r.clockBehind && r.clock.Name == "" {
 		if text := c.bytes(c.uint(8, "the size of trace_clock"), maxBlob, "trace_clock"); c.err == nil {
 			r.setClock(string(text))
 		} else {
