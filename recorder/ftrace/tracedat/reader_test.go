@@ -135,6 +135,9 @@ func TestOptions(t *testing.T) {
 		f.Clock = ""
 		f.Options = []tracedattest.Option{{ID: 1, Data: []byte("0x10\x00")}, {ID: 7, Data: []byte("-5\x00")}, {ID: 12, Data: make([]byte, 16)},
 			{ID: 14, Data: []byte{0, 0, 0, 64, 30, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}}, {ID: 4, Data: []byte("local [x86-tsc]\x00")}}
+		if version == 6 {
+			f.Options = append(f.Options, tracedattest.Option{ID: 19, Data: make([]byte, 8)}) // a section, which only version 7 has
+		}
 		b := f.Bytes()
 		r, err := Open(bytes.NewReader(b), int64(len(b)))
 		if err != nil {

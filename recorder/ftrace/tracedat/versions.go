@@ -26,12 +26,14 @@ func (r *Reader) openV6(c *cursor) error {
 	cpus := c.uint(4, "the number of cpus")
 	kind := c.bytes(10, 10, "the kind of data")
 	if string(kind) == "options  \x00" {
-		// An option CPUCOUNT overrides the number.
-		r.cpus = int(min(cpus, maxCPUs))
-		if _, err := r.options(c, nil); err != nil {
+		// An option CPUCOUNT overrides the number. Sections are of version 7.
+		before := r.cpus
+		if _, err := r.options(c, make(map[uint16]int64)); err != nil {
 			return err
 		}
-		cpus = uint64(r.cpus)
+		if r.cpus != before {
+			cpus = uint64(r.cpus)
+		}
 		kind = c.bytes(10, 10, "the kind of data")
 	}
 	switch {
