@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"github.com/evtrace/evtrace/evtchn"
-	"github.com/evtrace/evtrace/evtchn/text"
 	"github.com/evtrace/evtrace/replay"
 	"github.com/evtrace/evtrace/replay/predict"
 )
@@ -121,12 +120,10 @@ func Predict(ctx context.Context, tr replay.Trace, policies []evtchn.Policy, opt
 	row := run.result(Observed, rep)
 	row.Observed = true
 	r.Policies = append(r.Policies, row)
-	for _, p := range policies {
-		row, err := run.policy(p)
-		if err != nil {
-			return nil, fmt.Errorf("policy %s: %w", p, err)
-		}
-		r.Policies = append(r.Policies, *row)
+	rows, err := run.policies(policies)
+	r.Policies = append(r.Policies, rows...)
+	if err != nil {
+		return nil, err
 	}
 	return r, nil
 }
@@ -143,23 +140,37 @@ type prediction struct {
 	read    uint64
 }
 
-// Next and Add are the two ends of a pass: the source counts, and stops when the context is done.
-type counted struct {
-	evtchn.Source
-	run *prediction
-}
-
-func (c counted) Next(ev *evtchn.Event) error {
-	c.run.read++
-	if c.run.read&0xffff == 0 {
-		if err := c.run.ctx.Err(); err != nil {
-			return err
+// pass reads the capture once, for all of the sinks. Each takes a good many events at a time: its own state is large, and wants to stay in
+// the processor's cache.
+func (r *prediction) pass(sinks ...evtchn.Sink) error {
+	src := r.tr.Events(1)
+	batch := make([]evtchn.Event, 0, 1<<12)
+	for end := false; !end; {
+		batch = batch[:0]
+		for len(batch) < cap(batch) && !end {
+			batch = batch[:len(batch)+1]
+			if err := src.Next(&batch[len(batch)-1]); err == io.EOF {
+				batch, end = batch[:len(batch)-1], true
+			} else if err != nil {
+				return err
+			}
 		}
-		if c.run.popt.Progress != nil {
-			c.run.popt.Progress(c.run.read)
+		for _, s := range sinks {
+			for i := range batch {
+				if err := s.Add(&batch[i]); err != nil {
+					return err
+				}
+			}
+			if err := r.ctx.Err(); err != nil {
+				return err
+			}
+			r.read += uint64(len(batch))
+			if r.popt.Progress != nil {
+				r.popt.Progress(r.read)
+			}
 		}
 	}
-	return c.Source.Next(ev)
+	return nil
 }
 
 // observe judges the capture as it is, and collects its latencies.
@@ -168,83 +179,113 @@ func (r *prediction) observe() (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	rep, err := Run(r.meta, tee{counted{r.tr.Events(1), r}, h}, r.opt)
-	r.samples = h.Samples(r.popt.MinSamples)
-	return rep, err
-}
-
-// tee passes events on to a second reader.
-type tee struct {
-	evtchn.Source
-	to evtchn.Sink
-}
-
-func (t tee) Next(ev *evtchn.Event) error {
-	if err := t.Source.Next(ev); err != nil {
-		return err
-	}
-	return t.to.Add(ev)
-}
-
-// policy predicts one policy, with several draws unless nothing is drawn.
-func (r *prediction) policy(p evtchn.Policy) (*PolicyResult, error) {
-	var rows []PolicyResult
-	for d := range r.popt.Draws {
-		row, drawn, err := r.draw(p, r.popt.Seed+uint64(d))
-		if err != nil {
-			return nil, err
-		}
-		rows = append(rows, *row)
-		if !drawn {
-			break
-		}
-	}
-	return r.median(rows), nil
-}
-
-func (r *prediction) draw(p evtchn.Policy, seed uint64) (row *PolicyResult, drawn bool, err error) {
-	src, err := predict.New(r.meta, counted{r.tr.Events(1), r}, p, r.samples, predict.Options{Seed: seed})
-	if err != nil {
-		return nil, false, err
-	}
 	a, err := NewAnalyzer(r.meta, r.opt)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	a.follow(p)
-	var ev evtchn.Event
-	for {
-		if err := src.Next(&ev); err == io.EOF {
-			break
-		} else if err != nil {
-			return nil, false, err
-		}
-		if err := a.Add(&ev); err != nil {
-			return nil, false, err
+	if err := r.pass(h, a); err != nil {
+		return nil, err
+	}
+	r.samples = h.Samples(r.popt.MinSamples)
+	return a.Finish(), nil
+}
+
+// draw is one prediction of one policy.
+type draw struct {
+	policy int // in the list of those that differ
+	seed   uint64
+	pre    *predict.Prediction
+	judge  *Analyzer
+}
+
+// policies predicts each policy: all of them in one pass, and those by which something is drawn once more in another, with the other draws.
+func (r *prediction) policies(list []evtchn.Policy) ([]PolicyResult, error) {
+	index := make(map[evtchn.Policy]int)
+	var distinct []evtchn.Policy
+	for _, p := range list {
+		if q := predict.Reduce(p); index[q] == 0 {
+			distinct = append(distinct, q)
+			index[q] = len(distinct)
 		}
 	}
-	rep, out := a.Finish(), src.Outcome()
-	res := r.result(p.String(), rep)
+	rows := make([][]PolicyResult, len(distinct))
+	more := make([]bool, len(distinct))
+	run := func(which func(i int) bool, from, to int) error {
+		var draws []draw
+		var sinks []evtchn.Sink
+		for i, p := range distinct {
+			for d := from; d < to && which(i); d++ {
+				a, err := NewAnalyzer(r.meta, r.opt)
+				if err != nil {
+					return err
+				}
+				a.follow(p)
+				seed := r.popt.Seed + uint64(d)
+				pre, err := predict.New(r.meta, p, r.samples, a, predict.Options{Seed: seed})
+				if err != nil {
+					return err
+				}
+				draws, sinks = append(draws, draw{i, seed, pre, a}), append(sinks, pre)
+			}
+		}
+		if len(draws) == 0 {
+			return nil
+		}
+		if err := r.pass(sinks...); err != nil {
+			return err
+		}
+		for _, d := range draws {
+			out, err := d.pre.Finish()
+			if err != nil {
+				return err
+			}
+			rows[d.policy] = append(rows[d.policy], r.row(d.judge.Finish(), out))
+			more[d.policy] = out.Drawn
+		}
+		return nil
+	}
+	if err := run(func(int) bool { return true }, 0, 1); err != nil {
+		return nil, err
+	}
+	if err := run(func(i int) bool { return more[i] }, 1, r.popt.Draws); err != nil {
+		return nil, err
+	}
+	medians := make([]PolicyResult, len(distinct))
+	for i := range distinct {
+		medians[i] = r.median(rows[i])
+	}
+	var results []PolicyResult
+	for _, p := range list {
+		row := medians[index[predict.Reduce(p)]-1]
+		row.Policy = p.String()
+		if pre, ok := evtchn.FindPreset(row.Policy); ok {
+			row.Claim = pre.Claim.String()
+		}
+		results = append(results, row)
+	}
+	return results, nil
+}
+
+// row puts together what one prediction gave.
+func (r *prediction) row(rep *Report, out *predict.Outcome) PolicyResult {
+	res := r.result("", rep)
 	res.Predicted, res.Reruns, res.Changed = true, out.Reruns, out.Departures
 	res.WrongVCPU += out.WrongVCPU
 	res.Late += out.Late
-	res.Unknown += out.Unclear
+	res.Unknown += out.Unclear + out.Unseen + out.Circles
 	res.judge(rep.Verdict)
 	res.Doubts = doubtsOf(out)
 	if out.Departed != nil {
 		res.FirstDeparture = out.Departed.Seq
 		res.Departed, res.Instead = describe(out.Departed), "nothing"
 		if out.Instead != nil {
-			res.Instead = string(text.AppendEvent(nil, out.Instead))
+			res.Instead = describe(out.Instead)
 		}
 	}
 	for i := range out.Episodes {
 		res.Episodes = append(res.Episodes, r.change(&out.Episodes[i]))
 	}
-	if pre, ok := evtchn.FindPreset(res.Policy); ok {
-		res.Claim = pre.Claim.String()
-	}
-	return &res, out.Reruns > 0, nil
+	return res
 }
 
 // judge makes the verdict agree with what the prediction adds to what was found.
@@ -274,6 +315,9 @@ func doubtsOf(o *predict.Outcome) []string {
 		"ports had everything set for their vcpu, and nobody kicked that: it looks when it next enters Xen, which a capture does not show; taken is its next upcall")
 	tell(o.Unknown, "operation was on a port of which the capture does not tell whether it was pending: taken as not pending",
 		"operations were on ports of which the capture does not tell whether they were pending: taken as not pending")
+	tell(o.Circles, "port would be handed from vcpu to vcpu without end", "ports would be handed from vcpu to vcpu without end")
+	tell(o.Unseen, "event would be lost if it came before the unmask; the capture does not show its send, which is placed after it",
+		"events would be lost if they came before the unmask; the capture does not show their sends, which are placed after it")
 	tell(o.NoIPI, "unmask would have sent an IPI event to a vcpu of which the capture shows no IPI port: left as it was",
 		"unmasks would have sent an IPI event to vcpus of which the capture shows no IPI port: left as they were")
 	tell(o.NoSamples, "look has no latency to draw from in this capture: taken as none", "looks have no latency to draw from in this capture: taken as none")
@@ -303,7 +347,7 @@ func (r *prediction) delay(t evtchn.Time, ok bool) *int64 {
 }
 
 // median puts the draws of one policy together: each number is its median, its spread the least and the most.
-func (r *prediction) median(rows []PolicyResult) *PolicyResult {
+func (r *prediction) median(rows []PolicyResult) PolicyResult {
 	res := rows[0]
 	s := &Spread{Draws: len(rows), Verdicts: make(map[Verdict]int)}
 	for i := range rows {
@@ -354,5 +398,5 @@ func (r *prediction) median(rows []PolicyResult) *PolicyResult {
 		}
 	}
 	res.Spread = s
-	return &res
+	return res
 }

@@ -6,5 +6,5 @@
 // what the recorded run never came to, because a device model that slept for ever is woken.
 //
 // A capture of a real system has no actors that could react, and most steps of its hypervisor were never seen. This package
-// refuses to replay it (ErrObserved) rather than guess.
+// refuses to replay it (ErrObserved) rather than guess; package predict below it says what can be said.
 package replay

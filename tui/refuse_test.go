@@ -19,7 +19,8 @@ func TestCaptureHasNoPolicies(t *testing.T) {
 	const short = "p is for recordings: a capture cannot be run again"
 	p.keys("p")
 	p.check()
-	if v := p.m.View(); !strings.Contains(v, "p works on recordings, not on captures.") || !strings.Contains(v, "so there is nothing to run.") {
+	if v := p.m.View(); !strings.Contains(v, "p works on recordings, not on captures.") || !strings.Contains(v, "so there is nothing to run.") ||
+		!strings.Contains(v, "evtrace replay --policy all dom0.evt") {
 		t.Errorf("p does not say why it cannot:\n%s", v)
 	}
 	p.keys("enter")

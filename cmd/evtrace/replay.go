@@ -32,11 +32,17 @@ first that does not, and the exit code is 15.
 
 With --policy it says what would have become of the system under each of those policies: what would have been lost or late, and at
 what cost. "all" stands for all named policies. The exit code is that of the policy's verdict, or of the worst among several; 15 if
-the recorded policy does not reproduce the trace.`,
+the recorded policy does not reproduce the trace.
+
+A capture of a real system has no actors, and cannot be run again. With --policy it is predicted: every operation that it shows is
+carried out as the policy does it, at its time; whoever is told of a port looks after a time drawn from the latencies of the same
+capture; nobody reacts. The first row is what the capture shows. Latencies are drawn several times, and numbers come with their
+spread. The exit code is that of the worst predicted verdict; 20 without --policy, and for captures with the FIFO ABI.`,
 		Example: `  evtrace replay a.evt
   evtrace replay a.evt --policy all
   evtrace replay a.evt --policy unmask-hypercall
-  evtrace replay a.evt --policy unmask=hypercall,rebind=2013 --policy linux-2021 --json`,
+  evtrace replay a.evt --policy unmask=hypercall,rebind=2013 --policy linux-2021 --json
+  evtrace replay dom0.evt --policy xen-2005,linux-2021 --draws 9`,
 		Args: exactly(1, "one: the trace"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			list, err := parsePolicies(policies)

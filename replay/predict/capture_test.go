@@ -181,14 +181,11 @@ func TestLostRoundsUnderTheReport(t *testing.T) {
 	for i := range m.events {
 		_ = h.Add(&m.events[i])
 	}
-	src, err := predict.New(m.meta, m.Events(1), policy(t, "xen-2005"), h.Samples(20), predict.Options{})
+	b, err := analyze.NewAnalyzer(m.meta, analyze.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := analyze.Run(m.meta, src, analyze.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	foretell(t, m, policy(t, "xen-2005"), h.Samples(20), b, 0)
 	type fact struct {
 		port, by evtchn.Port
 		delay    int64
@@ -200,7 +197,7 @@ func TestLostRoundsUnderTheReport(t *testing.T) {
 		}
 		return fs
 	}
-	was, is := facts(a), facts(b)
+	was, is := facts(a), facts(b.Finish())
 	if len(was) != 4 || len(is) != 8 {
 		t.Fatalf("%d findings, and %d predicted, want 4 and 8", len(was), len(is))
 	}
@@ -220,22 +217,18 @@ func TestUnmodifiedKernel(t *testing.T) {
 	for _, name := range []string{"2l-goodkernel-sparse-tsc", "2l-small", "2l-clock-x86-tsc"} {
 		m := capture(t, name)
 		for _, spec := range []string{"unmask-hypercall", "linux-2013", "linux-2021", "sender-recheck"} {
-			src, err := predict.New(m.meta, m.Events(1), policy(t, spec), noSamples(t, m), predict.Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
 			out := &memory{}
-			pump(t, src, out)
+			found := foretell(t, m, policy(t, spec), noSamples(t, m), out, 0)
 			if len(out.events) != len(m.events) {
-				t.Fatalf("%s under %s: %d events, want %d; first departure at %v", name, spec, len(out.events), len(m.events), src.Outcome().Departed)
+				t.Fatalf("%s under %s: %d events, want %d; first departure at %v", name, spec, len(out.events), len(m.events), found.Departed)
 			}
 			for i := range out.events {
 				if out.events[i] != m.events[i] {
 					t.Fatalf("%s under %s: got %v, want %v", name, spec, out.events[i], m.events[i])
 				}
 			}
-			if src.Outcome().Reruns != 0 {
-				t.Errorf("%s under %s: %d operations run again, want none", name, spec, src.Outcome().Reruns)
+			if found.Reruns != 0 {
+				t.Errorf("%s under %s: %d operations run again, want none", name, spec, found.Reruns)
 			}
 		}
 	}
@@ -250,28 +243,32 @@ func noSamples(t testing.TB, m *memory) *predict.Samples {
 	return h.Samples(1)
 }
 
-func pump(t testing.TB, src evtchn.Source, to evtchn.Sink) {
+// foretell gives a capture to a prediction, and that to a sink.
+func foretell(t testing.TB, m *memory, p evtchn.Policy, s *predict.Samples, to evtchn.Sink, seed uint64) *predict.Outcome {
 	t.Helper()
-	var ev evtchn.Event
-	for {
-		if err := src.Next(&ev); err == io.EOF {
-			return
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		if err := to.Add(&ev); err != nil {
+	pre, err := predict.New(m.meta, p, s, to, predict.Options{Seed: seed})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range m.events {
+		if err := pre.Add(&m.events[i]); err != nil {
 			t.Fatal(err)
 		}
 	}
+	out, err := pre.Finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
 }
 
 func TestRefusals(t *testing.T) {
 	meta := evtchn.Meta{Source: evtchn.SourceObserved, ABI: "fifo", VCPUs: 1, WordBits: 64}
-	if _, err := predict.New(meta, &cursor{}, evtchn.Policy{}, nil, predict.Options{}); !errors.Is(err, predict.ErrFIFO) {
+	if _, err := predict.New(meta, evtchn.Policy{}, nil, &memory{}, predict.Options{}); !errors.Is(err, predict.ErrFIFO) {
 		t.Errorf("got %v, want ErrFIFO", err)
 	}
 	meta.ABI, meta.Source = "2l", evtchn.SourceSim
-	if _, err := predict.New(meta, &cursor{}, evtchn.Policy{}, nil, predict.Options{}); !errors.Is(err, predict.ErrSource) {
+	if _, err := predict.New(meta, evtchn.Policy{}, nil, &memory{}, predict.Options{}); !errors.Is(err, predict.ErrSource) {
 		t.Errorf("got %v, want ErrSource", err)
 	}
 }

@@ -3,9 +3,11 @@ package predict_test
 import (
 	"cmp"
 	"context"
+	"flag"
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/evtrace/evtrace/evtchn"
 	"github.com/evtrace/evtrace/replay"
@@ -85,14 +87,15 @@ func foresee(t testing.TB, m *memory, p evtchn.Policy, seed uint64) (*memory, *p
 	for i := range m.events {
 		_ = h.Add(&m.events[i])
 	}
-	src, err := predict.New(m.meta, m.Events(1), p, h.Samples(20), predict.Options{Seed: seed})
-	if err != nil {
-		t.Fatal(err)
-	}
 	out := &memory{meta: m.meta}
-	pump(t, src, out)
-	return out, src.Outcome()
+	return out, foretell(t, m, p, h.Samples(20), out, seed)
 }
+
+// How much TestAgainstClosedLoop simulates. The table of docs/prediction.md is that of -seeds 2 -length 200ms.
+var (
+	seeds  = flag.Int("seeds", 1, "number of recordings of each scenario")
+	length = flag.Duration("length", 60*time.Millisecond, "length of a recording")
+)
 
 // score counts episodes whose fate was predicted, and how many of them rightly.
 type score struct{ all, right, lost, lostRight, over, under int }
@@ -167,10 +170,8 @@ func compare(t testing.TB, got, want map[episode]fate, tolerance evtchn.Time) (s
 // is degraded to what a capture would show, and another policy is predicted from it; and the recording is replayed under that policy, with
 // all its actors.
 func TestAgainstClosedLoop(t *testing.T) {
-	seeds := uint64(8)
-	if testing.Short() {
-		seeds = 2
-	}
+	t.Parallel()
+	last := uint64(*seeds)
 	for _, c := range []struct {
 		recorded, other string
 		least           float64 // of the episodes that both have
@@ -190,8 +191,8 @@ func TestAgainstClosedLoop(t *testing.T) {
 		for _, sc := range []string{"seed-port65", "seed-rescued", "seed-hot-word", "ack-window", "rebind-race", "mixed-load", "clean"} {
 			var s1, s2 score
 			un := 0
-			for seed := uint64(1); seed <= seeds; seed++ {
-				rec := record(t, sc, seed, policy(t, c.recorded), 200_000_000)
+			for seed := uint64(1); seed <= last; seed++ {
+				rec := record(t, sc, seed, policy(t, c.recorded), evtchn.Time(length.Nanoseconds()))
 				p := policy(t, c.other)
 				real := &memory{meta: rec.meta}
 				if _, err := replay.Run(context.Background(), rec, p, real, replay.Options{}); err != nil {

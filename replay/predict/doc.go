@@ -5,9 +5,8 @@
 // masked port, a tick), that operation is run on an evtchn.Machine that is put into the situation of that moment. Whoever the machine
 // tells then looks after a time drawn from the latencies of the same capture. Everything else is passed on as it was observed.
 //
-// Give all events of a capture to a [Harvest], take its [Samples], and read the capture once more through [New]: a [Prediction] is a
-// source of events, for whoever judges a capture to judge. [Prediction.Outcome] adds what went otherwise, episode by episode, and what
-// was assumed.
+// Give all events of a capture to a [Harvest], take its [Samples], and give all events once more to a [Prediction]: it passes on events
+// for whoever judges a capture to judge. Its [Outcome] adds what went otherwise, episode by episode, and what was assumed.
 //
 // # How two worlds are kept
 //

@@ -13,12 +13,16 @@ type Outcome struct {
 	Departed *evtchn.Event // the first of them, nil: none
 	Instead  *evtchn.Event // and what happens in its place, nil: nothing
 
+	Drawn     bool   // a latency was drawn
 	WrongVCPU uint64 // ports handled by a vcpu that they are not bound to
 	Late      uint64 // ports that were selected for their vcpu, which nobody kicked, and noticed when something else made it look
 	Unclear   uint64 // the same with UP set: the vcpu looks when it next enters Xen, which a capture does not show
 
+	Circles uint64 // ports that were handed from vcpu to vcpu without end
+
 	// What was assumed.
 	Unknown   uint64 // operations on ports of which it is not known whether they were pending: taken as not pending
+	Unseen    uint64 // unmasks by which an event would be lost that came soon after, as far as the capture shows, but may have come before
 	NoIPI     uint64 // vcpus that could not be sent an IPI event, since its port is not known: taken as it was observed
 	NoSamples uint64 // looks for whose latency the capture has no sample: taken as none
 

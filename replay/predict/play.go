@@ -113,6 +113,7 @@ func (p *Prediction) tell(v evtchn.VCPU, at *evtchn.Event, q evtchn.Port) {
 	if d.N() == 0 {
 		p.out.NoSamples++
 	}
+	p.out.Drawn = true
 	p.looks.push(look{at: p.now + d.draw(p.opt.Seed, at.Seq, q), v: v, dist: d, path: path})
 	p.log.last, p.log.lastV = d, v
 }
@@ -300,11 +301,21 @@ func (p *Prediction) playLook(at *evtchn.Event, qs []evtchn.Port) {
 		p.instead(&ev)
 		p.emit(ev)
 		if ev.Kind == evtchn.KindUpTAS && ev.Res != 1 {
-			p.tell(ev.Target(), at, ev.Port)
+			// A port whose vcpu Xen and the guest do not agree about is handed round for ever.
+			if nt := p.note(ev.Port); nt.handed < maxHanded {
+				nt.handed++
+				p.tell(ev.Target(), at, ev.Port)
+			} else if nt.handed == maxHanded {
+				nt.handed++
+				p.out.Circles++
+			}
 		}
 	}
 	p.b.clear()
 }
+
+// maxHanded is how often a port is handed on in the prediction before it is given up.
+const maxHanded = 16
 
 func (p *Prediction) interests(qs []evtchn.Port, w uint64) bool {
 	for _, q := range qs {
@@ -346,6 +357,7 @@ func (p *Prediction) takeDelivery(ev *evtchn.Event) {
 // picked notes that a port is about to be handled in the prediction.
 func (p *Prediction) picked(q evtchn.Port, v evtchn.VCPU) {
 	nt := p.note(q)
+	nt.handed = 0
 	if nt.unkicked {
 		if nt.unclear {
 			p.out.Unclear++

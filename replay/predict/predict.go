@@ -2,7 +2,6 @@ package predict
 
 import (
 	"errors"
-	"io"
 
 	"github.com/evtrace/evtrace/evtchn"
 )
@@ -25,9 +24,11 @@ type Options struct {
 
 const defaultMaxEpisodes = 1000
 
-// Prediction turns the events of a capture into those that it might have had under a policy. It is an evtchn.Source.
+// Prediction turns the events of a capture into those that it might have had under a policy. It is an evtchn.Sink, and gives its events to
+// another.
 type Prediction struct {
-	src     evtchn.Source
+	to      evtchn.Sink
+	err     error // the sink's
 	policy  evtchn.Policy
 	opt     Options
 	samples *Samples
@@ -36,13 +37,8 @@ type Prediction struct {
 	b       *bench
 	timers  []evtchn.Port // by vcpu, for the tick
 
-	next  evtchn.Event // of the capture
-	have  bool
-	ended bool
 	seq   evtchn.Seq
 	now   evtchn.Time
-	queue []evtchn.Event
-	head  int
 	looks looks
 	drawn bool // the look in work is a drawn one
 	lanes []lane
@@ -72,16 +68,19 @@ type cpu struct {
 
 // portNote is what is known of a port beside the two states.
 type portNote struct {
-	unmaskGone bool // the unmask to come answers a handler that does not run in the prediction
-	fresh      bool // bound, and not yet handed to its user
-	opened     bool // policy bind=unmasked has unmasked it already
-	unkicked   bool // everything was set for its vcpu, which nobody kicked
-	unclear    bool // and UP is among it: the vcpu may look of its own
+	unmaskGone bool        // the unmask to come answers a handler that does not run in the prediction
+	fresh      bool        // bound, and not yet handed to its user
+	opened     bool        // policy bind=unmasked has unmasked it already
+	unsure     bool        // the policy would have lost it at its last unmask, had it been pending then
+	unmasked   evtchn.Time // when that was
+	handed     uint8       // how often it was handed on since it was handled last
+	unkicked   bool        // everything was set for its vcpu, which nobody kicked
+	unclear    bool        // and UP is among it: the vcpu may look of its own
 }
 
-// New predicts the events of a capture under a policy. samples are those of the same capture. Errors are ErrSource, ErrFIFO and those of
+// New predicts the events of a capture under a policy, and gives them to a sink. samples are those of the same capture. Errors are ErrSource, ErrFIFO and those of
 // evtchn.NewState.
-func New(meta evtchn.Meta, src evtchn.Source, p evtchn.Policy, samples *Samples, opt Options) (*Prediction, error) {
+func New(meta evtchn.Meta, p evtchn.Policy, samples *Samples, to evtchn.Sink, opt Options) (*Prediction, error) {
 	if err := Refuse(meta); err != nil {
 		return nil, err
 	}
@@ -92,12 +91,13 @@ func New(meta evtchn.Meta, src evtchn.Source, p evtchn.Policy, samples *Samples,
 	if err != nil {
 		return nil, err
 	}
+	p = Reduce(p)
 	b, err := newBench(meta, p)
 	if err != nil {
 		return nil, err
 	}
 	n := len(obs.V)
-	return &Prediction{src: src, policy: p, opt: opt, samples: samples, obs: obs, pre: obs.Clone(), b: b, timers: make([]evtchn.Port, n),
+	return &Prediction{to: to, policy: p, opt: opt, samples: samples, obs: obs, pre: obs.Clone(), b: b, timers: make([]evtchn.Port, n),
 		lanes: make([]lane, 2*n+1), cpus: make([]cpu, n), log: newEpisodes(opt.MaxEpisodes)}, nil
 }
 
@@ -112,50 +112,23 @@ func Refuse(meta evtchn.Meta) error {
 	return nil
 }
 
-// Next gives the next event of the prediction. Errors are those of the capture's source.
-func (p *Prediction) Next(ev *evtchn.Event) error {
+// Add takes the next event of the capture. The error is that of the sink.
+func (p *Prediction) Add(ev *evtchn.Event) error {
 	for {
-		if p.head < len(p.queue) {
-			*ev = p.queue[p.head]
-			p.head++
-			return nil
+		l, ok := p.looks.due(ev.Time)
+		if !ok {
+			break
 		}
-		p.queue, p.head = p.queue[:0], 0
-		if p.ended {
-			return io.EOF
-		}
-		if !p.have {
-			if err := p.src.Next(&p.next); err == io.EOF {
-				p.finish()
-				continue
-			} else if err != nil {
-				return err
-			}
-			p.have = true
-		}
-		if l, ok := p.looks.due(p.next.Time); ok {
-			p.drawnLook(l)
-			continue
-		}
-		p.have = false
-		p.take(&p.next)
+		p.drawnLook(l)
 	}
+	p.take(ev)
+	return p.err
 }
 
-// FinalMeta gives what the capture's source says about itself at its end, if it does.
-func (p *Prediction) FinalMeta() evtchn.Meta {
-	if f, ok := p.src.(interface{ FinalMeta() evtchn.Meta }); ok {
-		return f.FinalMeta()
-	}
-	return evtchn.Meta{}
-}
-
-// Outcome says what was found, once Next has returned io.EOF.
-func (p *Prediction) Outcome() *Outcome { return &p.out }
-
-func (p *Prediction) finish() {
-	p.ended = true
+// Finish ends the prediction where the capture ends, and says what was found. The error is that of the sink.
+func (p *Prediction) Finish() (*Outcome, error) {
 	p.out.Episodes, p.out.Departures = p.log.finish()
+	return &p.out, p.err
 }
 
 // emit gives out an event of the prediction.
@@ -165,7 +138,9 @@ func (p *Prediction) emit(ev evtchn.Event) {
 	ev.Seq, ev.Time, ev.Cause = p.seq, p.now, 0
 	p.pre.Apply(&ev)
 	p.log.unnoticed(p.pre, false)
-	p.queue = append(p.queue, ev)
+	if p.err == nil {
+		p.err = p.to.Add(&ev)
+	}
 }
 
 // depart notes that the event of the capture does not happen so. What happens instead is the event given out next.
@@ -246,4 +221,16 @@ func owner(s *evtchn.State, q evtchn.Port) evtchn.VCPU {
 		return evtchn.NoVCPU
 	}
 	return v
+}
+
+// Reduce takes from a policy what a prediction does not tell apart: two policies that are alike then have the same predictions.
+func Reduce(p evtchn.Policy) evtchn.Policy {
+	p.Ack, p.Send = evtchn.Ack2005, evtchn.SendPlain
+	if p.Upcall == evtchn.UpcallSnapshot {
+		p.Upcall = evtchn.Upcall2005
+	}
+	if p.Rebind == evtchn.Rebind2021 {
+		p.Rebind = evtchn.Rebind2013
+	}
+	return p
 }

@@ -164,6 +164,12 @@ func (p *Prediction) takeCall(l *lane, ev *evtchn.Event) {
 // takeRaise is the setting of PEND by the hypervisor.
 func (p *Prediction) takeRaise(l *lane, ev *evtchn.Event) {
 	q := ev.Port
+	if nt := p.note(q); nt.unsure {
+		nt.unsure = false
+		if ev.VCPU < 0 && ev.Inferred() && ev.Time-nt.unmasked <= p.samples.any.Quantile(1) {
+			p.out.Unseen++ // nobody saw the send: it stands where its delivery wants it
+		}
+	}
 	if l.bound == q && p.policy.Bind != evtchn.BindConservative {
 		switch p.policy.Bind {
 		case evtchn.BindQuiet: // it does not happen
@@ -247,6 +253,8 @@ func (p *Prediction) takeUnmask(l *lane, ev *evtchn.Event, call bool) {
 	}
 	if pend == evtchn.One {
 		p.log.told(p, ev, q, "unmask")
+	} else if call && !calls && own != v {
+		nt.unsure, nt.unmasked = true, ev.Time
 	}
 }
 
