@@ -42,7 +42,7 @@ spread. The exit code is that of the worst predicted verdict; 20 without --polic
   evtrace replay a.evt --policy all
   evtrace replay a.evt --policy unmask-hypercall
   evtrace replay a.evt --policy unmask=hypercall,rebind=2013 --policy linux-2021 --json
-  evtrace replay dom0.evt --policy xen-2005,linux-2021 --draws 9`,
+  evtrace replay trace.txt.zst --policy xen-2005,linux-2021 --draws 5`,
 		Args: exactly(1, "one: the trace"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			list, err := parsePolicies(policies)
