@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"path/filepath"
 	"regexp"
 
 	"github.com/evtrace/evtrace/recorder/ftrace"
@@ -24,6 +25,8 @@ func foreign(name string, head []byte) error {
 		hint = "it is a web page: what it shows must be downloaded by itself (raw, plain text, or the attachment)"
 	case isPerf(head):
 		hint = "it looks like the output of perf script; evtrace reads what ftrace writes for the same probes: docs/capture.md"
+	case besideCapture.Match(head):
+		hint = "it belongs beside a capture, and tells by itself nothing about events: evtrace import TRACE --context " + filepath.Dir(name)
 	case ftrace.Sniff(bytes.TrimPrefix(head, bom)):
 		hint = "it begins with a byte order mark, which ftrace does not write: tail -c +4 " + name + " leaves it out"
 	}
@@ -31,13 +34,17 @@ func foreign(name string, head []byte) error {
 }
 
 // errForeign is what foreign says.
-var errForeign = error(&renamed{"neither a trace file, a trace in text form nor a capture of ftrace", store.ErrNotTrace})
+var errForeign = error(&renamed{"neither a trace file, a trace in text form, a capture nor a console's dump", store.ErrNotTrace})
 
 // isPage reports whether a file begins as a page of HTML.
 func isPage(head []byte) bool {
 	head = bytes.ToLower(bytes.TrimSpace(head[:min(len(head), 512)]))
 	return bytes.HasPrefix(head, []byte("<!doctype html")) || bytes.HasPrefix(head, []byte("<html"))
 }
+
+// besideCapture matches the beginnings of the files that go with a capture: lsevtchn's table, /proc/interrupts, kprobe_profile, the list
+// of kprobes and the trace clocks.
+var besideCapture = regexp.MustCompile(`^(?: *[0-9]+: VCPU [0-9]+: | +CPU0 |  [A-Za-z0-9_]+ +[0-9]+ +[0-9]+\n|[pr][0-9]*:[A-Za-z0-9_]+/|\[?local\]? \[?global\]? )`)
 
 // perfLine is a line of perf script: "comm pid [cpu] time: group:event:".
 var perfLine = regexp.MustCompile(`(?m)^ *\S.* +[0-9]+ +\[[0-9]+\] +[0-9]+\.[0-9]+: +[a-z0-9_]+:[A-Za-z0-9_]+:`)

@@ -84,6 +84,8 @@ var nastyInputs = []nasty{
 		says: []string{`error: .*picture\.txt: neither a trace`, `hint: it is a picture`}},
 	{file: "page.html", why: "the page that shows the file, not the file", code: codeUnreadable,
 		says: []string{`error: .*page\.html: neither a trace`, `hint: it is a web page`}},
+	{file: "dom0/lsevtchn.before.txt", why: "a file that goes with the capture, instead of it", code: codeUnreadable,
+		says: []string{`error: .*lsevtchn\.before\.txt: neither a trace`, `hint: it belongs beside a capture, .*: evtrace import TRACE --context .*dom0`}},
 	{file: "perf.txt", why: "what perf script prints", code: codeUnreadable,
 		says: []string{`error: .*perf\.txt: neither a trace`, `hint: it looks like the output of perf script`}},
 }
