@@ -87,7 +87,7 @@ func (w *writer) tellTie() {
 	if w.d.owner >= 0 {
 		told = fmt.Sprintf("vcpu %d", w.d.owner)
 	}
-	head := fmt.Sprintf("Undecided: the %s on vcpu %d%s and the unmask on vcpu %d %s have the same time.", other, e.target, seq, e.vcpu, w.ref(&e.step))
+	head := fmt.Sprintf("Undecided: the capture does not tell whether the %s on vcpu %d%s or the unmask on vcpu %d %s came first.", other, e.target, seq, e.vcpu, w.ref(&e.step))
 	switch e.kind {
 	case evtchn.KindPendTAS:
 		w.say("%s If the send came first, the port was pending, and it was unmasked in vain; if the unmask came first, the send told %s.", head, told)

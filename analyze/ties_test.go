@@ -37,7 +37,7 @@ func TestTies(t *testing.T) {
 	}{
 		{"unmasked in vain, and its vcpu passed it over", vain + observedNoise, VerdictLost, "It was never noticed"},
 		{"unmasked in vain, if at all", busy + end, VerdictUnknown,
-			"Undecided: the send on vcpu 2 (#100) and the unmask on vcpu 1 (#107, inferred) have the same time. If the send came first, the port was pending, and it was unmasked in vain; if the unmask came first, the send told vcpu 0."},
+			"Undecided: the capture does not tell whether the send on vcpu 2 (#100) or the unmask on vcpu 1 (#107, inferred) came first. If the send came first, the port was pending, and it was unmasked in vain; if the unmask came first, the send told vcpu 0."},
 		{"handled by itself", late + picks + end, VerdictClean, ""},
 		{"passed over, then handled", late + looks + picks + end, VerdictUnknown,
 			"vcpu 0, to which the port belongs, took an upcall after that at 0.003 ms (#40) and did not handle it.\nvcpu 0 handled it at 0.009 ms (#62), 7.00 us later."},

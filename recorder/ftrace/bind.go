@@ -131,6 +131,7 @@ func (in *infer) bindCPU(pos int64, r *record, p evtchn.Port) {
 	if int(r.b) >= len(in.cpus) {
 		return
 	}
+	in.unseenMask(pos, p)
 	pk := &in.ports[p]
 	pk.bound, pk.ownerEpoch = pos, in.epoch
 	if r.have&fOld != 0 && int(r.d) < len(in.cpus) && r.d != r.b {

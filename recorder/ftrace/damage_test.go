@@ -3,6 +3,7 @@ package ftrace
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -151,6 +152,7 @@ func TestDamaged(t *testing.T) {
 		{"no side files", func(ls []textLine) []textLine { return ls }, bare, 0.99},
 		{"a clock of 20 us", func(ls []textLine) []textLine { return coarse(ls, 52_000) }, nil, 0.99},
 		{"a clock of 100 us", func(ls []textLine) []textLine { return coarse(ls, 260_000) }, nil, 0.99},
+		{"a clock of 1 ms", func(ls []textLine) []textLine { return coarse(ls, 2_600_000) }, nil, 0.8},
 		{"4 % of the upcalls missed", func(ls []textLine) []textLine { return deaf(ls, 0.04, seed) }, nil, 0.99},
 		{"both", func(ls []textLine) []textLine { return coarse(deaf(ls, 0.04, seed), 52_000) }, nil, 0.98},
 		{"gaps", func(ls []textLine) []textLine { return gappy(ls, seed) }, nil, 0.5},
@@ -177,5 +179,62 @@ func TestDamaged(t *testing.T) {
 				t.Errorf("the good kernel: got %d lost, the first %+v, want none", len(es), *es[0])
 			}
 		})
+	}
+}
+
+// TestEachProbe: without the records of any one kind, whether the list of probes tells so or not, nothing is found that did not happen.
+func TestEachProbe(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short")
+	}
+	bad := filepath.Join(captures(t), "2l-bugkernel-sparse-tsc")
+	good := filepath.Join(captures(t), "2l-goodkernel-sparse-tsc")
+	badLines, goodLines := readLines(t, filepath.Join(bad, "trace.txt.zst")), readLines(t, filepath.Join(good, "trace.txt.zst"))
+	badSide, err := ReadSideFiles(bad)
+	if err != nil {
+		t.Fatal(err)
+	}
+	goodSide, err := ReadSideFiles(good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	groups := map[string][]probe{"all hypercalls": {prHCSend, prHCIPI, prHCUnmask, prHCBindVCPU, prHCClose}, "irq handlers": {prIRQEntry, prIRQExit}}
+	for name, spec := range probeByName {
+		if name == spec.id.kind() {
+			groups[name] = []probe{spec.id}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(groups)) {
+		gone := func(l textLine) bool { return slices.Contains(groups[name], l.r.id) }
+		if !slices.ContainsFunc(badLines, gone) {
+			continue
+		}
+		for _, listed := range []bool{true, false} {
+			if !listed && groups[name][0] < prHCSend && groups[name][0] != prMask {
+				continue // nothing is known from the list but what was not probed for
+			}
+			t.Run(fmt.Sprintf("%s listed %v", name, listed), func(t *testing.T) {
+				side := func(s SideFiles) SideFiles {
+					if !listed {
+						s.Probes = ""
+					}
+					return s
+				}
+				im, err := New(bytes.NewReader(joinLines(slices.DeleteFunc(slices.Clone(badLines), gone))), "bad", side(badSide), Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				es, meta := judge(t, im)
+				if _, precision := compare(t, es, readTruth(t, filepath.Join(bad, "truth.txt")), meta.NsPerTick); precision < 0.95 {
+					t.Errorf("got precision %.4f, want 0.95; not probed for: %q", precision, meta.Unprobed)
+				}
+				if im, err = New(bytes.NewReader(joinLines(slices.DeleteFunc(slices.Clone(goodLines), gone))), "good", side(goodSide), Options{}); err != nil {
+					t.Fatal(err)
+				}
+				if es, meta := judge(t, im); len(es) > 0 {
+					t.Errorf("the good kernel: got %d lost, the first %+v, want none; not probed for: %q", len(es), *es[0], meta.Unprobed)
+				}
+			})
+		}
 	}
 }

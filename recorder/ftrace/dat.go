@@ -129,6 +129,7 @@ func (s *datSource) peek(r io.ReaderAt, size int64) error {
 			continue
 		}
 		seen[ev.Format] = true
+		f.unmaskHC = f.unmaskHC || ns.find([]byte(ev.Format.Name), new(record)).id == prHCUnmask
 		if ip, ok := ev.Uint(ev.Format.Field("__probe_ip")); ok && ns.find([]byte(ev.Format.Name), new(record)).id != prUnknown {
 			addrs = append(addrs, ip)
 		}
@@ -145,7 +146,6 @@ func (s *datSource) peek(r io.ReaderAt, size int64) error {
 	ids := make(map[probe]bool)
 	for _, format := range file.Formats() {
 		spec := ns.find([]byte(format.Name), new(record))
-		f.unmaskHC = f.unmaskHC || spec.id == prHCUnmask
 		ids[spec.id] = spec.id != prUnknown
 	}
 	// What has no format was not probed for. The formats do not say where the probes are.

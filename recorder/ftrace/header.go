@@ -127,7 +127,6 @@ func (h *header) settle(side *SideFiles, opt *Options) {
 		h.abi = "2l"
 		h.note("no symbol tells the ABI: the 2-level ABI is assumed")
 	}
-	h.unmaskHC = h.unmaskHC || strings.Contains(side.Probes, "hc_unmask")
 	h.settleClock(side, opt)
 	h.tolerance = int64(min(backNS/h.nsTick, 1e15))
 	h.settleTables(side)

@@ -204,7 +204,8 @@ CPU:1 [LOST 7 EVENTS]
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			side := SideFiles{Before: ports, Probes: "p:evtchn/hc_unmask_2l evtchn_2l_unmask+0x9e"}
+			side := SideFiles{Before: ports}
+			tt.text = "3 d.... 0.500 unmask port=131\n3 d.... 0.501 hc_unmask_2l cmd=9 port=131\n" + tt.text // it is probed for
 			evs, im := importText(t, capture(tt.text), side)
 			if got := story(evs, tt.port); got != tt.want {
 				t.Errorf("port %d:\n got %s\nwant %s", tt.port, got, tt.want)

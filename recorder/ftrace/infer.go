@@ -26,7 +26,8 @@ type infer struct {
 
 	started   bool
 	epoch     uint32 // counts gaps
-	unmaskHC  bool   // the unmask hypercall is visible in this capture
+	unmaskHC  bool   // the unmask hypercall is visible in this capture: a record of it was seen. A list of probes does not prove that
+	masks     bool   // a record of a mask was seen
 	unknown   []string
 	unknownAt []int16 // by name: index into unknown plus 1
 
@@ -38,7 +39,7 @@ type infer struct {
 	deduced [probeEnd]uint64 // records that are missing, as others prove
 	proof   proof
 	counts  struct {
-		invisible, handlers, outcome, unpaired, deferred, early uint64
+		invisible, handlers, outcome, unpaired, deferred, early, ties uint64
 	}
 }
 
@@ -55,6 +56,11 @@ type portKnow struct {
 	maybe      bool        // a send was under way when its PEND was cleared
 	tied       bool        // the last send to it has the time of a clear: it may have come before it
 	clearAt    evtchn.Time // of its last clear
+
+	// The last send to it that found it not pending, or not known to be, and whose record was seen.
+	sentSeq        evtchn.Seq // 0: there was none
+	sentBy         evtchn.VCPU
+	sentAt, doneAt evtchn.Time // of its record, and of the record that shows it done
 }
 
 // cpuKnow is what is known of a vcpu beyond evtchn.VCPUState.
@@ -242,6 +248,7 @@ func (in *infer) dispatch(pos int64, r *record) {
 			in.leave(c, 0)
 		}
 	case prMask:
+		in.masks = true
 		if p == c.cur {
 			in.ports[p].late = true
 		}
@@ -261,6 +268,7 @@ func (in *infer) dispatch(pos int64, r *record) {
 	case prBindCPU:
 		in.bindCPU(pos, r, p)
 	case prHCBindVCPU:
+		in.unseenMask(pos, p)
 		in.seen(evtchn.KindHypercall, p, 0, uint64(evtchn.HCBindVCPU), uint64(p), uint64(r.b))
 		if int(r.b) < len(in.cpus) {
 			in.xen(evtchn.KindPortVCPU, p, 0, uint64(r.b))
@@ -363,6 +371,7 @@ func (in *infer) notes() []string {
 		"sends were still under way when their port was unmasked, and arrived after it")
 	tell(c.early, "send was taken before records that stand before it: its effect came first",
 		"sends were taken before records that stand before them: their effect came first")
+	tell(c.ties, "unmask ties with a send, and nothing that followed tells which came first", "unmasks tie with sends, and nothing that followed tells which came first")
 	tell(c.unpaired, "send on a port whose other end is not known", "sends on ports whose other end is not known")
 	if !in.fifo && !in.unmaskHC {
 		n = append(n, "the unmask hypercall was not probed for: an unmask counts as local only where its outcome shows it")

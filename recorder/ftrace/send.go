@@ -1,6 +1,10 @@
 package ftrace
 
-import "github.com/evtrace/evtrace/evtchn"
+import (
+	"math"
+
+	"github.com/evtrace/evtrace/evtchn"
+)
 
 // receiver gives the port of this domain that a send record reaches, or NoPort.
 func (in *infer) receiver(r *record) evtchn.Port {
@@ -36,7 +40,12 @@ func (in *infer) send(pos int64, r *record, port evtchn.Port) {
 		in.deferred = append(in.deferred, deferredSend{at, in.v, in.ctx, p})
 		return
 	}
-	in.arrive(p)
+	if old, seq := in.st.Pending(p), in.arrive(p); old != evtchn.One {
+		pk.sentSeq, pk.sentBy, pk.sentAt, pk.doneAt = seq, in.v, in.now, math.MaxInt64
+		if end < in.w.tail {
+			pk.doneAt = evtchn.Time(in.w.at(end).time)
+		}
+	}
 	in.xen(evtchn.KindReturn, evtchn.NoPort, unknownNum)
 }
 
@@ -61,14 +70,15 @@ func (in *infer) sendIPI(pos int64, r *record, p evtchn.Port) {
 	in.xen(evtchn.KindReturn, evtchn.NoPort, unknownNum)
 }
 
-// arrive gives out set_pending for a port, on behalf of the record's vcpu.
-func (in *infer) arrive(p evtchn.Port) {
+// arrive gives out set_pending for a port, on behalf of the record's vcpu, and gives the Seq of the step that set PEND; 0 if nobody can say
+// what became of it.
+func (in *infer) arrive(p evtchn.Port) evtchn.Seq {
 	old, v := in.st.Pending(p), in.notify(p)
 	pk := &in.ports[p]
 	if v < 0 || pk.ownerEpoch != in.epoch {
 		d := in.deliverer(p)
 		if d < 0 && v < 0 {
-			return // nobody can say what became of it
+			return 0
 		}
 		if d >= 0 {
 			if d != v {
@@ -81,15 +91,17 @@ func (in *infer) arrive(p evtchn.Port) {
 	pk.pendEpoch = in.epoch
 	in.xen(evtchn.KindNotifyRead, p, vnum(v), uint64(in.st.PortAt(p).Status))
 	in.xen(evtchn.KindPendTAS, p, uint64(old))
+	seq := in.im.seq
 	if old == evtchn.One {
-		return
+		return seq
 	}
 	masked := in.st.Masked(p)
 	in.xen(evtchn.KindMaskRead, p, uint64(masked))
 	if masked == evtchn.One || in.fifo {
-		return // with FIFO, the port is linked into a queue, of which nothing is known
+		return seq // with FIFO, the port is linked into a queue, of which nothing is known
 	}
 	in.signal(p, v)
+	return seq
 }
 
 // deliverer gives the vcpu that delivers the port next, if that is in the window and the port is not bound to another before: its own.

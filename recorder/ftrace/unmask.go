@@ -51,9 +51,10 @@ func (in *infer) unmask(pos int64, r *record, p evtchn.Port) {
 		return
 	}
 	pend := in.st.Pending(p)
+	var rival contest
 	if !in.atHome(p, in.v) {
 		var where place
-		pend, where = in.found(pos, p)
+		pend, where, rival = in.found(pos, p)
 		switch where {
 		case home:
 			in.infer(evtchn.KindOwnerWrite, p, 0, vnum(in.v))
@@ -66,13 +67,20 @@ func (in *infer) unmask(pos int64, r *record, p evtchn.Port) {
 	in.ports[p].maybe = false
 	in.seen(evtchn.KindMaskClear, p, uint64(in.st.Masked(p)))
 	in.infer(evtchn.KindPendRead, p, uint64(pend))
-	if pend != evtchn.One {
-		return
+	if pend == evtchn.One {
+		sel := in.st.Selected(in.v, in.st.Word(p))
+		in.infer(evtchn.KindSelTAS, p, uint64(sel), vnum(in.v), in.word(p))
+		if sel != evtchn.One {
+			in.infer(evtchn.KindUpWrite, p, unknownNum, vnum(in.v), 1)
+		}
 	}
-	sel := in.st.Selected(in.v, in.st.Word(p))
-	in.infer(evtchn.KindSelTAS, p, uint64(sel), vnum(in.v), in.word(p))
-	if sel != evtchn.One {
-		in.infer(evtchn.KindUpWrite, p, unknownNum, vnum(in.v), 1)
+	if rival.ok {
+		in.counts.ties++
+		other := evtchn.One
+		if pend == evtchn.One {
+			other = evtchn.Zero
+		}
+		in.infer(evtchn.KindTie, p, uint64(other), vnum(rival.by), uint64(evtchn.KindPendTAS), uint64(rival.seq))
 	}
 }
 
@@ -184,61 +192,98 @@ const (
 // found decides whether a local unmask on a vcpu that is not the port's own found it pending, and whether the vcpu is the port's own
 // after all. The records alone cannot tell when a send is under way at the same time: then the outcome does. Without the hypercall's
 // probe, and after a gap, only an upcall that found nothing shows that the path was local.
-func (in *infer) found(pos int64, p evtchn.Port) (pend evtchn.Bit, where place) {
+func (in *infer) found(pos int64, p evtchn.Port) (pend evtchn.Bit, where place, rival contest) {
 	pk := &in.ports[p]
 	pend = in.st.Pending(p)
+	rival = in.contested(pos, p, pend)
 	what, at := in.evidence(pos)
 	if what == spurious && in.st.V[in.v].Up == evtchn.One {
 		what = unclear // it has another reason, of before the unmask
 	}
 	doubt := pk.ownerEpoch != in.epoch || !in.unmaskHC
-	firm := pend == evtchn.One && pk.inflight < pos && pk.pendEpoch == in.epoch && !pk.tied
+	firm := pend == evtchn.One && !rival.ok && pk.inflight < pos && pk.pendEpoch == in.epoch
 	switch what {
 	case itself:
-		return evtchn.One, home
+		return evtchn.One, home, contest{}
 	case noUpcall:
 		if doubt {
-			return pend, nowhere
+			return pend, nowhere, contest{}
 		}
 		if pend == evtchn.One {
 			in.counts.outcome++
 			if firm && (in.epoch == 0 || in.next(pos, p) == delivered) && !in.byItself(pos, p) {
-				return evtchn.One, away // its upcall was missed, and it was rescued
+				return evtchn.One, away, contest{} // its upcall was missed, and it was rescued
 			}
 		}
-		return evtchn.Zero, away
+		return evtchn.Zero, away, contest{}
 	case spurious:
 		if pend == evtchn.One {
-			return pend, away
+			return pend, away, contest{}
 		}
 		in.counts.outcome++
 		// A clock that stands still hides that a send which stands behind the upcall was under way before it.
 		for n, still := pos+1, in.w.at(pos).time; n < in.w.tail && (n < at || in.w.at(n).time == still); n++ {
 			if r := in.w.at(n); r.id == prHCSend && r.fl&rfDone == 0 && r.cpu != int16(in.v) && in.receiver(r) == p {
 				in.early(n)
-				return evtchn.One, away
+				return evtchn.One, away, contest{}
 			}
 		}
 		if doubt && in.byItself(pos, p) {
-			return pend, nowhere // the hypercall's doing; the upcall had another reason
+			return pend, nowhere, contest{} // the hypercall's doing; the upcall had another reason
 		}
 		if pk.maybe || in.next(pos, p) == delivered {
 			in.raise(p)
 			in.elsewhere(evtchn.KindPendTAS, p, uint64(pend), 0, 0)
 			in.elsewhere(evtchn.KindMaskRead, p, uint64(evtchn.One), 0, 0)
-			return evtchn.One, away
+			return evtchn.One, away, contest{}
 		}
-		return evtchn.Zero, away
+		return evtchn.Zero, away, contest{}
 	}
 	switch {
 	case doubt, pk.pendEpoch != in.epoch:
-		return pend, nowhere
+		return pend, nowhere, contest{}
 	case pend == evtchn.One && (!firm || in.next(pos, p) == sent) && in.byItself(pos, p):
 		// Under way, or coalesced with an event that had been cleared by then: a clock that stands still hides that order.
 		in.counts.outcome++
-		return evtchn.Zero, away
+		return evtchn.Zero, away, contest{}
 	}
-	return pend, away
+	return pend, away, rival
+}
+
+// contest is a send by another vcpu of which it is not known whether it came before or after an unmask.
+type contest struct {
+	ok  bool
+	by  evtchn.VCPU
+	seq evtchn.Seq // of the send if it was taken to come before, else 0
+}
+
+// slack is how long a hypercall is taken to be under way at most, in nanoseconds or in ticks of unknown length, if no record shows it
+// done before.
+const slack = 1_000_000
+
+// contested looks for a send that the records alone do not put before or after the unmask at a place: one under way at the time of the
+// unmask, or with the same time, or one that may have been swallowed by what the port was acknowledged for at the same time.
+func (in *infer) contested(pos int64, p evtchn.Port, pend evtchn.Bit) contest {
+	pk := &in.ports[p]
+	if pend == evtchn.One {
+		underWay := pk.doneAt >= in.now && float64(in.now-pk.sentAt)*in.im.head.nsTick <= slack
+		if pk.sentSeq == 0 || pk.sentBy == in.v || !underWay && !pk.tied {
+			return contest{}
+		}
+		return contest{true, pk.sentBy, pk.sentSeq}
+	}
+	// The unmask is done by the vcpu's next record; a send that stands before that, or shares its time, may have been earlier.
+	limit := int64(in.now) + in.im.head.tolerance
+	if n := in.w.next(pos); n != 0 {
+		limit = min(limit, in.w.at(n).time)
+	}
+	for n := pos + 1; n < min(pos+maxTie, in.w.tail) && in.w.at(n).time <= limit; n++ {
+		r := in.w.at(n)
+		if r.id == prHCSend && r.fl&rfDone == 0 && r.cpu != int16(in.v) && in.receiver(r) == p && !in.byItself(pos, p) {
+			return contest{true, evtchn.VCPU(r.cpu), 0}
+		}
+	}
+	return contest{}
 }
 
 // byItself reports whether the port, unmasked at a place and left alone since, is delivered next by a scan that delivers nothing else

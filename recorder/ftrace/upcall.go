@@ -301,12 +301,34 @@ func (in *infer) clear(pos int64, r *record, p evtchn.Port, c *cpuKnow) {
 		c.handled++
 	}
 	c.dirty = evtchn.NoPort
+	in.unseenMask(pos, p)
 	in.cleared(pos, p, 0)
+}
+
+// unseenMask supplies the mask of a handler that ends late, or of a port that is being bound to another vcpu, in a capture that shows no
+// masks: what is done to the port next is to unmask it.
+func (in *infer) unseenMask(pos int64, p evtchn.Port) {
+	if in.masks || in.fifo || in.st.Masked(p) == evtchn.One {
+		return
+	}
+	for n := pos + 1; n < in.w.tail; n++ {
+		r := in.w.at(n)
+		if r.have&fPort == 0 || evtchn.Port(r.a) != p || r.id == prHCSend || r.id == prBindCPU || r.id == prHCBindVCPU {
+			continue
+		}
+		if r.id == prUnmask || r.id == prHCUnmask {
+			in.ports[p].shut = true
+			in.deduced[prMask]++
+			in.infer(evtchn.KindMaskTAS, p, uint64(in.st.Masked(p)))
+		}
+		return
+	}
 }
 
 func (in *infer) cleared(pos int64, p evtchn.Port, fl evtchn.Flags) {
 	pk := &in.ports[p]
 	pk.maybe = pk.inflight > pos
+	pk.sentSeq = 0
 	pk.pendEpoch, pk.clearAt = in.epoch, in.now
 	in.put(evtchn.KindPendClear, fl, in.v, in.ctx, p, uint64(in.st.Pending(p)), 0, 0, 0)
 }
