@@ -45,7 +45,7 @@ func (w *writer) tellSettle() []string {
 	case e.vanished.ok():
 		say("the probes deliver and clear, and no missed hits in kprobe_profile.txt: who cleared it, and when")
 	case e.unsure:
-		say("the probe snap_upcall, which records the words as the vcpu read them")
+		say("the probes scan and deliver, and a capture of which no line is missing: what the vcpu took when it looked")
 	}
 	return list
 }
