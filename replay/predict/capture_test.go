@@ -234,6 +234,50 @@ func TestUnmodifiedKernel(t *testing.T) {
 	}
 }
 
+// The buggy kernel's capture under the fix has no losses, as its control has none; the control under the report's code loses as many as the
+// buggy kernel did.
+func TestBuggyKernelAndItsControl(t *testing.T) {
+	bug, good := capture(t, "2l-bugkernel-sparse-tsc"), capture(t, "2l-goodkernel-sparse-tsc")
+	r := report(t, bug, analyze.PredictOptions{Draws: 1}, "unmask-hypercall", "linux-2021")
+	was := r.Policies[0]
+	if was.Lost < 40 || was.Late < 100 || was.Predicted || !was.Observed {
+		t.Fatalf("observed: %+v, want the losses of the capture", was)
+	}
+	for _, p := range r.Policies[1:] {
+		if p.Lost != 0 || p.Late != 0 || p.Verdict != analyze.VerdictClean || !p.Predicted || p.Reruns == 0 || p.FirstDeparture == 0 {
+			t.Errorf("the buggy kernel under %s: %s, %d lost, %d late, want clean", p.Policy, p.Verdict, p.Lost, p.Late)
+		}
+		if p.Costs.UnmaskHypercalls <= was.Costs.UnmaskHypercalls {
+			t.Errorf("the buggy kernel under %s: %d unmask hypercalls, want more than %d", p.Policy, p.Costs.UnmaskHypercalls, was.Costs.UnmaskHypercalls)
+		}
+	}
+	r = report(t, good, analyze.PredictOptions{Draws: 1}, "xen-2005", "tick-sweep")
+	if p := r.Policies[1]; p.Lost < was.Lost*8/10 || p.Lost > was.Lost*12/10 || r.ExitCode() != 10 {
+		t.Errorf("the control under xen-2005: %d lost and exit code %d, want about %d, and 10", p.Lost, r.ExitCode(), was.Lost)
+	}
+	if p := r.Policies[2]; p.Lost != 0 || p.Late == 0 {
+		t.Errorf("the control under tick-sweep: %d lost, %d late, want none lost", p.Lost, p.Late)
+	}
+}
+
+// The same seed gives the same answer, and the exit code does not count the row of what was observed.
+func TestDrawsAreRepeatable(t *testing.T) {
+	m := capture(t, "2l-bugkernel-small")
+	a := report(t, m, analyze.PredictOptions{Seed: 7}, "unmask-hypercall", "owner-ipi-resend", "resend-from-upcall")
+	b := report(t, m, analyze.PredictOptions{Seed: 7}, "unmask-hypercall", "owner-ipi-resend", "resend-from-upcall")
+	if diff := cmp.Diff(a, b); diff != "" {
+		t.Errorf("the same seed twice:\n%s", diff)
+	}
+	if a.Policies[0].Verdict != analyze.VerdictLost || a.ExitCode() != 0 {
+		t.Errorf("the capture is %s, the predictions end with %d, want lost and 0", a.Policies[0].Verdict, a.ExitCode())
+	}
+	for _, p := range a.Policies[1:] {
+		if s := p.Spread; s == nil || s.Draws != 3 || s.Verdicts[analyze.VerdictClean] != 3 || s.P99.Min > p.P99 || s.P99.Max < p.P99 || s.P99.Min == s.P99.Max {
+			t.Errorf("%s: spread %+v around p99 %d, want three clean draws that differ", p.Policy, s, p.P99)
+		}
+	}
+}
+
 func noSamples(t testing.TB, m *memory) *predict.Samples {
 	t.Helper()
 	h, err := predict.NewHarvest(m.meta)

@@ -29,8 +29,6 @@ const (
 	lost    // nobody was going to look at the end, or when it was closed
 )
 
-var fateNames = [...]string{"pending", "noticed", "rescued", "lost"}
-
 // fates follows every episode of a stream to its end.
 func fates(t testing.TB, m *memory) map[episode]fate {
 	t.Helper()
