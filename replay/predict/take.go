@@ -166,9 +166,7 @@ func (p *Prediction) takeRaise(l *lane, ev *evtchn.Event) {
 	q := ev.Port
 	if nt := p.note(q); nt.unsure {
 		nt.unsure = false
-		if ev.VCPU < 0 && ev.Inferred() && ev.Time-nt.unmasked <= p.samples.any.Quantile(1) {
-			p.out.Unseen++ // nobody saw the send: it stands where its delivery wants it
-		}
+		p.unseen(ev, nt.unmasked)
 	}
 	if l.bound == q && p.policy.Bind != evtchn.BindConservative {
 		switch p.policy.Bind {
@@ -197,6 +195,19 @@ func (p *Prediction) takeRaise(l *lane, ev *evtchn.Event) {
 	p.log.told(p, ev, q, "raise")
 }
 
+// unseen looks at an event that came after an unmask by which it would have been lost, had it come before. If nobody saw its send, it stands
+// where its delivery wants it; how long before that it was sent is drawn.
+func (p *Prediction) unseen(ev *evtchn.Event, unmasked evtchn.Time) {
+	v := owner(p.pre, ev.Port)
+	if ev.VCPU >= 0 || !ev.Inferred() || v < 0 {
+		return
+	}
+	p.out.Drawn = true
+	if d := p.samples.Of(v, PathKick); d.N() == 0 || d.draw(p.opt.Seed, ev.Seq, ev.Port) > ev.Time-unmasked {
+		p.out.Unseen++
+	}
+}
+
 // takeUnmask is an unmask: by the guest alone, or by a hypercall.
 func (p *Prediction) takeUnmask(l *lane, ev *evtchn.Event, call bool) {
 	q, v := ev.Port, ev.VCPU
@@ -222,6 +233,9 @@ func (p *Prediction) takeUnmask(l *lane, ev *evtchn.Event, call bool) {
 	switch {
 	case v < 0 || own < 0 && p.policy.Unmask != evtchn.UnmaskLocal && p.policy.Unmask != evtchn.UnmaskAlways:
 		p.emit(*ev)
+		return
+	case ev.Inferred() && pend != evtchn.One && p.alike(q):
+		p.emit(*ev) // which way it went was not seen, and it told nobody
 		return
 	case calls == call && !p.remote(own, v) && p.alike(q) && (pend != evtchn.One || p.told(target, q)):
 		p.emit(*ev)
