@@ -72,7 +72,7 @@ func (p *Prediction) extra(v evtchn.VCPU, took, seen uint64) []evtchn.Port {
 		if p.obs.Exposed(q) && seen>>(w&63)&1 == 1 && !(foreign && p.policy.Upcall >= evtchn.UpcallAny) {
 			continue // the capture shows what comes of it
 		}
-		if own < 0 {
+		if own < 0 || p.note(q).handed > maxHanded {
 			continue
 		}
 		qs = append(qs, q)
@@ -98,7 +98,15 @@ func (p *Prediction) handle(at *evtchn.Event, qs []evtchn.Port, took uint64) {
 	for _, q := range qs {
 		p.b.set(evtchn.KindSelTAS, evtchn.NoPort, v, uint64(p.pre.Word(q)), 0)
 	}
+	circles := p.b.circles
 	p.b.look(v)
+	if p.b.circles > circles {
+		p.out.Circles++
+		for _, q := range qs {
+			p.note(q).handed = maxHanded + 1
+		}
+		return
+	}
 	p.playLook(at, qs)
 }
 
