@@ -15,7 +15,7 @@ func (m *Machine) deliver(c *context, p Port) {
 // ("Dynamic-irq" of 2005, xen-dyn and xen-percpu of today), and /dev/xen/evtchn (evtchn_device_upcall of 2005, the
 // lateeoi handler of today).
 func handlerProcs() {
-	deliver := step{kind: KindDeliver, text: "start the port's handler", do: func(m *Machine, c *context, f *frame, ev *Event) {}}
+	deliver := step{kind: KindDeliver, own: ownFixed, text: "start the port's handler", do: func(m *Machine, c *context, f *frame, ev *Event) {}}
 	mask := step{kind: KindMaskTAS, text: "MASK[port] = 1",
 		do: func(m *Machine, c *context, f *frame, ev *Event) { ev.Res = bit(m.Masked(f.port)) }}
 	clearStep := step{kind: KindPendClear, text: "PEND[port] = 0",
@@ -37,7 +37,7 @@ func handlerProcs() {
 			}
 		}}
 	define(procHandle2021, "handle_irq_for_port (xen-dyn, xen-percpu, 2021)",
-		step{kind: KindDeliver, text: "start the port's handler", do: func(m *Machine, c *context, f *frame, ev *Event) {
+		step{kind: KindDeliver, own: ownFixed, text: "start the port's handler", do: func(m *Machine, c *context, f *frame, ev *Event) {
 			if m.PortAt(f.port).Handler == HandlerPerCPU {
 				f.pc = 3
 			}

@@ -22,7 +22,7 @@ func hypervisorProcs() {
 	define(procSetPendingAlways, "set_pending", append([]step{tas}, notifySteps(1)...)...)
 
 	define(procRaise, "raise",
-		step{kind: KindNotifyRead, text: "v = notify_vcpu_id of the receiving port",
+		step{kind: KindNotifyRead, own: ownFixed, text: "v = notify_vcpu_id of the receiving port",
 			do: func(m *Machine, c *context, f *frame, ev *Event) {
 				ps := m.PortAt(f.port)
 				ev.Args[0], ev.Res = uint64(ps.Status), vcpuArg(ps.Notify)
@@ -32,9 +32,11 @@ func hypervisorProcs() {
 				}
 			}})
 
+	sendEntry := enter(HCSend, false, nil)
+	sendEntry.own = ownInUpcall
 	define(procSend, "EVTCHNOP_send",
-		enter(HCSend, false, nil),
-		step{kind: KindNotifyRead, text: "v = notify_vcpu_id of the receiving port",
+		sendEntry,
+		step{kind: KindNotifyRead, own: ownFixed, text: "v = notify_vcpu_id of the receiving port",
 			do: func(m *Machine, c *context, f *frame, ev *Event) {
 				ps := m.PortAt(f.port)
 				ev.Args[0], ev.Res = uint64(ps.Status), vcpuArg(ps.Notify)
@@ -59,7 +61,7 @@ func hypervisorProcs() {
 					f.errno, f.pc = eINVAL, 3
 				}
 			}},
-		step{kind: KindForeignSend, text: "raise it at the other domain's end",
+		step{kind: KindForeignSend, own: ownAlways, text: "raise it at the other domain's end",
 			do: func(m *Machine, c *context, f *frame, ev *Event) {
 				ps := m.PortAt(f.port)
 				ev.Args = [3]uint64{ps.Peer >> 32, uint64(uint32(ps.Peer))}
@@ -123,12 +125,12 @@ func notifySteps(base uint8) []step {
 					m.afterNotify(f, base)
 				}
 			}},
-		{kind: KindIPI, text: "if r, and v is not this vcpu: physical IPI to v's CPU",
+		{kind: KindIPI, own: ownNoPolls, text: "if r, and v is not this vcpu: physical IPI to v's CPU",
 			do: func(m *Machine, c *context, f *frame, ev *Event) {
 				ev.Args[0] = vcpuArg(f.v)
 				m.afterNotify(f, base)
 			}},
-		{kind: KindNotifyCheck, text: "send=recheck: if notify_vcpu_id has changed, do the same for the new one",
+		{kind: KindNotifyCheck, own: ownFixedNoPolls, text: "send=recheck: if notify_vcpu_id has changed, do the same for the new one",
 			do: func(m *Machine, c *context, f *frame, ev *Event) {
 				now := m.PortAt(f.port).Notify
 				ev.Res = vcpuArg(now)

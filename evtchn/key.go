@@ -22,6 +22,7 @@ type Keys struct {
 	Symmetric bool
 
 	base  *Machine
+	flags []byte   // of the ports of base
 	parts [][2]int // of the scratch space: where the key of each foreign path begins and ends
 	space []byte
 	order []int
@@ -32,7 +33,11 @@ var ErrKey = errors.New("evtchn: bad key")
 
 // NewKeys makes keys of machines that have the same origin as base, which is copied.
 func NewKeys(base *Machine, symmetric bool) *Keys {
-	return &Keys{Symmetric: symmetric, base: base.Clone()}
+	k := &Keys{Symmetric: symmetric, base: base.Clone()}
+	for p := range k.base.P {
+		k.flags = append(k.flags, k.base.portFlags(Port(p), &k.base.P[p]))
+	}
+	return k
 }
 
 // Flags of a port's entry in a key.
@@ -77,7 +82,7 @@ func (k *Keys) Append(b []byte, m *Machine) []byte {
 			if ps.Status != q.Status || ps.Notify != q.Notify || ps.Peer != q.Peer || ps.Owner != q.Owner || ps.Handler != q.Handler ||
 				ps.User != q.User || ps.Reasons != q.Reasons {
 				f |= keyRecord
-			} else if f == base.portFlags(p, q) && f&keyTold == 0 {
+			} else if f == k.flags[i] && f&keyTold == 0 {
 				continue
 			}
 		}

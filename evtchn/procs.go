@@ -9,6 +9,7 @@ type step struct {
 	text string // what it does, for the listing that a policy is explained by
 	lock bool   // needs the domain's event lock, and takes it
 	info bool   // needs the guest's lock of the port (info->lock of Linux 2021), and takes it
+	own  owned  // when it touches nothing of anybody else's
 	do   func(m *Machine, c *context, f *frame, ev *Event)
 }
 

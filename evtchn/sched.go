@@ -4,7 +4,7 @@ package evtchn
 func schedProcs() {
 	define(procBlock, "SCHEDOP_block",
 		enter(HCBlock, false, nil),
-		step{kind: KindUmaskWrite, text: "UMASK = 0",
+		step{kind: KindUmaskWrite, own: ownAlways, text: "UMASK = 0",
 			do: func(m *Machine, c *context, f *frame, ev *Event) {}},
 		step{kind: KindBlockedSet, text: "blocked = 1", do: func(m *Machine, c *context, f *frame, ev *Event) {}},
 		step{kind: KindUpRead, text: "if UP: stay awake",

@@ -3,7 +3,7 @@ package evtchn
 // taskProcs defines the operations of tasks: system calls of /dev/xen/evtchn's users, calls of drivers, the idle loop. In
 // each frame word is the task, a and b are the operation's arguments.
 func taskProcs() {
-	opDone := step{kind: KindOpDone, text: "the operation is done",
+	opDone := step{kind: KindOpDone, own: ownAlways, text: "the operation is done",
 		do: func(m *Machine, c *context, f *frame, ev *Event) {
 			ev.Args = [3]uint64{f.bits, uint64(int64(c.errno)), c.value}
 		}}
@@ -65,7 +65,7 @@ func taskProcs() {
 				c.value = uint64(f.port)
 				unmask(m, c, f)
 			}},
-			step{kind: KindOpDone, text: "the operation is done", do: func(m *Machine, c *context, f *frame, ev *Event) {
+			step{kind: KindOpDone, own: ownAlways, text: "the operation is done", do: func(m *Machine, c *context, f *frame, ev *Event) {
 				if c.errno != 0 {
 					f.port = NoPort
 				}
@@ -103,7 +103,7 @@ func taskProcs() {
 					ev.Args[0] = vcpuArg(f.v)
 					c.call(m.procs.unmask, f.port, NoVCPU)
 				}},
-			step{kind: KindOpDone, text: "the operation is done", do: func(m *Machine, c *context, f *frame, ev *Event) {
+			step{kind: KindOpDone, own: ownAlways, text: "the operation is done", do: func(m *Machine, c *context, f *frame, ev *Event) {
 				ev.Args = [3]uint64{uint64(op), uint64(int64(c.errno)), uint64(f.port)}
 			}})
 		procTable[id].resume = func(m *Machine, c *context, f *frame) {
@@ -162,7 +162,7 @@ func taskProcs() {
 			do: func(m *Machine, c *context, f *frame, ev *Event) { c.doMask(procDoUnmask2021, f.port, reasonEOI) }})
 
 	define(procOpAffinity, "set_affinity",
-		step{kind: KindOpDone, text: opDone.text, do: func(m *Machine, c *context, f *frame, ev *Event) {
+		step{kind: KindOpDone, own: ownAlways, text: opDone.text, do: func(m *Machine, c *context, f *frame, ev *Event) {
 			ev.Args = [3]uint64{f.bits, uint64(int64(f.errno))}
 		}})
 	procTable[procOpAffinity].begin = func(m *Machine, c *context, f *frame) {

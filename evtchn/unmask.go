@@ -29,7 +29,7 @@ func unmaskProcs() {
 			f.done()
 		}}
 	owner := func(other uint8, text string) step {
-		return step{kind: KindOwnerRead, text: "if the port is bound to this vcpu: go on here; else " + text,
+		return step{kind: KindOwnerRead, own: ownFixed, text: "if the port is bound to this vcpu: go on here; else " + text,
 			do: func(m *Machine, c *context, f *frame, ev *Event) {
 				f.v = m.PortAt(f.port).Owner
 				ev.Res = vcpuArg(f.v)
@@ -108,7 +108,11 @@ func (m *Machine) nextRequest(c *context, f *frame) {
 // enterCall is a guest's hypercall as the last thing that its procedure does: the hypercall's own first step is carried out
 // in its place.
 func enterCall(p procID, text string) step {
-	return step{kind: KindHypercall, text: text, do: func(m *Machine, c *context, f *frame, ev *Event) {
+	own := ownNever
+	if p == procSend {
+		own = ownInUpcall
+	}
+	return step{kind: KindHypercall, own: own, text: text, do: func(m *Machine, c *context, f *frame, ev *Event) {
 		port := f.port
 		if p == procSend {
 			port = m.ipi[f.v]

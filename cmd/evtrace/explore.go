@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -32,6 +35,8 @@ type exploreFlags struct {
 	timeout     time.Duration
 	workers     int
 	out         string
+	checkpoint  string
+	resume      string
 	force       bool
 	quiet       bool
 	json        bool
@@ -76,6 +81,8 @@ violation, or 20 if one is undecided and none is unsafe. A signal (Ctrl-C) ends 
 	fl.BoolVar(&f.wide, "wide", false, "fingerprints of 128 bits instead of 64")
 	fl.IntVar(&f.workers, "workers", 0, "goroutines to use; the result does not depend on it (0: one for each processor)")
 	fl.StringVarP(&f.out, "out", "o", "", "trace `FILE` for the counterexample, or - for text on stdout")
+	fl.StringVar(&f.checkpoint, "checkpoint", "", "`FILE` that the search is saved in every minute, and when it is stopped")
+	fl.StringVar(&f.resume, "resume", "", "go on with the search that was saved in `FILE`")
 	fl.BoolVar(&f.force, "force", false, "replace the file if there is one")
 	fl.BoolVarP(&f.quiet, "quiet", "q", false, "no progress")
 	fl.BoolVar(&f.json, "json", false, "as JSON")
@@ -153,6 +160,9 @@ func (a *app) explore(ctx context.Context, f *exploreFlags) error {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, f.timeout)
 		defer cancel()
+	}
+	if (f.checkpoint != "" || f.resume != "") && len(systems) > 1 {
+		return usageErrorf("one policy and one scenario", "explore: --checkpoint and --resume are about one search, and %d systems are to be explored", len(systems))
 	}
 	var reports []*exploreReport
 	for _, sys := range systems {
@@ -243,10 +253,23 @@ func (a *app) exploreOne(ctx context.Context, sys *explore.System, opt explore.O
 	r := &exploreReport{Policy: policyName(sys.Policy()), Scenario: sys.Scenario().Name, Bounds: sys.Bounds(), Violations: []string{}, sys: sys}
 	p := a.newProgress(r.Scenario+" under "+r.Policy, "states", f.quiet)
 	opt.Progress = func(g explore.Progress) { p.at(g.States, 0) }
+	if f.resume != "" {
+		file, err := os.Open(f.resume)
+		if err != nil {
+			return nil, unreadable(err)
+		}
+		defer file.Close()
+		opt.Resume = file
+	}
 	start := time.Now()
+	if f.checkpoint != "" {
+		opt.Save = a.saver(f.checkpoint)
+	}
 	res, err := explore.Run(ctx, sys, opt)
 	p.done()
-	if err != nil {
+	if errors.Is(err, explore.ErrCheckpoint) {
+		return nil, unreadable(about(f.resume, err))
+	} else if err != nil {
 		return nil, err
 	}
 	r.Seconds = time.Since(start).Seconds()
@@ -283,6 +306,40 @@ func (a *app) exploreOne(ctx context.Context, sys *explore.System, opt explore.O
 		}
 	}
 	return r, nil
+}
+
+// saver saves a search every minute, and when it is stopped. A failure is told once: the search goes on without.
+func (a *app) saver(name string) func(last bool, write func(io.Writer) error) error {
+	saved, failed := time.Now(), false
+	return func(last bool, write func(io.Writer) error) error {
+		if failed || !last && time.Since(saved) < time.Minute {
+			return nil
+		}
+		err := replaceFile(name, write)
+		if saved = time.Now(); err != nil {
+			failed = true
+			a.say("checkpoint: cannot write %s: %v; the search goes on without", name, err)
+		} else if last {
+			a.say("the search was saved: --resume %s goes on with it", name)
+		}
+		return nil
+	}
+}
+
+// replaceFile writes a file that gets its name when it is complete.
+func replaceFile(name string, write func(io.Writer) error) error {
+	tmp, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
+	if err != nil {
+		return err
+	}
+	err = errors.Join(write(tmp), tmp.Close())
+	if err == nil {
+		err = os.Rename(tmp.Name(), name)
+	}
+	if err != nil {
+		os.Remove(tmp.Name())
+	}
+	return err
 }
 
 // policyName is the policy as the user knows it.
@@ -378,7 +435,7 @@ func (r *exploreReport) text() string {
 			who = fmt.Sprintf("v%d", ev.VCPU)
 		}
 		line = append(line[:0], fmt.Sprintf("  %4d  %-3s ", ev.Seq, who)...)
-		line = append(line, fmt.Sprintf("%-9s ", text.AppendContext(nil, ev, &r.first.Meta))...)
+		line = append(line, fmt.Sprintf("%-12s ", text.AppendContext(nil, ev, &r.first.Meta))...)
 		line = append(line, fmt.Sprintf("%-13s %-4s ", ev.Kind, text.AppendPort(nil, ev))...)
 		line = text.AppendWhat(line, ev, &r.first.Meta)
 		b.Write(line)

@@ -1,12 +1,252 @@
 package explore
 
-import "io"
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+)
 
-// SaveFunc writes a checkpoint.
-type SaveFunc func(io.Writer) error
+// ErrCheckpoint is the class of errors about a checkpoint that cannot be gone on from: of another system, of other options,
+// damaged, cut, or of another version.
+var ErrCheckpoint = errors.New("bad checkpoint")
 
-// Checkpoint is a search to go on with.
-type Checkpoint struct{}
+const checkpointMagic = "evtrace explore checkpoint 1\n"
 
-func (s *search) save() error                 { return nil }
-func (s *search) restore(c *Checkpoint) error { return nil }
+// identity is what a checkpoint belongs to: the scenario, the policy, and the options on which its states depend.
+func (s *search) identity() [sha256.Size]byte {
+	return sha256.Sum256(fmt.Appendf(nil, "%s\x00%v\x00%d %t %t %t %t %t", s.sys.sc.Text, s.sys.policy.Choices(), s.check, s.opt.Every, s.opt.NoReduction,
+		s.opt.NoSymmetry, s.opt.Exact, s.opt.Wide))
+}
+
+// save lets the caller write a checkpoint, if he wants one.
+func (s *search) save(last bool) error {
+	if s.opt.Save == nil {
+		return nil
+	}
+	return s.opt.Save(last, s.write)
+}
+
+// write writes the search as it is between two batches.
+func (s *search) write(w io.Writer) error {
+	sum := crc32.NewIEEE()
+	b := bufio.NewWriterSize(io.MultiWriter(w, sum), 1<<16)
+	e := &encoder{w: b}
+	e.bytes([]byte(checkpointMagic))
+	id := s.identity()
+	e.bytes(id[:])
+	e.nums(uint64(s.depth), s.states, s.expanded, s.trans, s.rest, s.lostRest, uint64(s.root))
+	for _, v := range s.found {
+		if v == nil {
+			e.nums(0)
+			continue
+		}
+		e.nums(1, uint64(v.depth), uint64(v.state), uint64(v.how), uint64(flag(v.step)))
+	}
+	for i := range s.shards {
+		sh := &s.shards[i]
+		e.nums(uint64(len(sh.hi)), uint64(len(sh.lo)), uint64(sh.used), uint64(len(sh.parent)), uint64(len(sh.exact)))
+		e.nums(sh.hi...)
+		e.nums(sh.lo...)
+		for _, p := range sh.parent {
+			e.num32(p)
+		}
+		for _, c := range sh.how {
+			e.err = errors.Join(e.err, b.WriteByte(byte(c)))
+		}
+		for key := range sh.exact {
+			e.nums(uint64(len(key)))
+			e.bytes([]byte(key))
+		}
+	}
+	e.blocks(s.level[s.at:])
+	for i := range s.next {
+		e.blocks(s.next[i])
+	}
+	if err := errors.Join(e.err, b.Flush()); err != nil {
+		return err
+	}
+	_, err := w.Write(binary.LittleEndian.AppendUint32(nil, sum.Sum32()))
+	return err
+}
+
+type encoder struct {
+	w   *bufio.Writer
+	err error
+	buf [8]byte
+}
+
+func (e *encoder) bytes(b []byte) {
+	if _, err := e.w.Write(b); e.err == nil {
+		e.err = err
+	}
+}
+
+func (e *encoder) nums(vs ...uint64) {
+	for _, v := range vs {
+		binary.LittleEndian.PutUint64(e.buf[:], v)
+		e.bytes(e.buf[:])
+	}
+}
+
+func (e *encoder) num32(v uint32) {
+	binary.LittleEndian.PutUint32(e.buf[:4], v)
+	e.bytes(e.buf[:4])
+}
+
+func (e *encoder) blocks(bs []block) {
+	e.nums(uint64(len(bs)))
+	for i := range bs {
+		e.nums(uint64(bs[i].first), uint64(bs[i].n), uint64(len(bs[i].keys)))
+		e.bytes(bs[i].keys)
+	}
+}
+
+// restore goes on from a checkpoint.
+func (s *search) restore(r io.Reader) error {
+	d := &decoder{r: bufio.NewReaderSize(r, 1<<16), sum: crc32.NewIEEE()}
+	magic := d.bytes(len(checkpointMagic))
+	if d.err == nil && string(magic) != checkpointMagic {
+		return fmt.Errorf("%w: it does not begin with %q: it is none, or of another version", ErrCheckpoint, checkpointMagic[:len(checkpointMagic)-1])
+	}
+	id := s.identity()
+	if got := d.bytes(len(id)); d.err == nil && string(got) != string(id[:]) {
+		return fmt.Errorf("%w: it is of another run: the scenario, the policy, --property, --every, --no-reduction, --no-symmetry, --exact and --wide must be the same", ErrCheckpoint)
+	}
+	s.depth = int(d.num())
+	s.states, s.expanded, s.trans, s.rest, s.lostRest, s.root = d.num(), d.num(), d.num(), d.num(), d.num(), uint32(d.num())
+	for i := range s.found {
+		if d.num() == 1 {
+			s.found[i] = &violation{depth: int(d.num()), state: uint32(d.num()), how: Choice(d.num()), step: d.num() == 1}
+		}
+	}
+	for i := range s.shards {
+		sh := &s.shards[i]
+		hi, lo, used, parents, exact := d.count(), d.count(), d.count(), d.count(), d.count()
+		sh.used = used
+		for range hi {
+			if sh.hi = append(sh.hi, d.num()); d.err != nil {
+				break
+			}
+		}
+		for range lo {
+			if sh.lo = append(sh.lo, d.num()); d.err != nil {
+				break
+			}
+		}
+		for range parents {
+			if sh.parent = append(sh.parent, d.num32()); d.err != nil {
+				break
+			}
+		}
+		for range parents {
+			if sh.how = append(sh.how, Choice(d.byte())); d.err != nil {
+				break
+			}
+		}
+		if s.opt.Exact {
+			sh.exact = make(map[string]struct{})
+		}
+		for range exact {
+			key := d.bytes(d.count())
+			if d.err != nil {
+				break
+			}
+			sh.exact[string(key)] = struct{}{}
+			sh.bytes += int64(len(key)) + 48
+		}
+		if d.err == nil && !s.opt.Exact && (hi&(hi-1) != 0 || hi == 0 || used >= hi || lo != 0 && lo != hi) {
+			d.err = fmt.Errorf("%w: a table of %d and %d slots, %d of them used", ErrCheckpoint, hi, lo, used)
+		}
+	}
+	s.level = d.blocks()
+	for i := range s.next {
+		s.next[i] = d.blocks()
+	}
+	want := d.sum.Sum32()
+	if got := d.num32(); d.err == nil && got != want {
+		d.err = fmt.Errorf("%w: its checksum is %#x, want %#x: it is damaged", ErrCheckpoint, got, want)
+	}
+	return d.err
+}
+
+type decoder struct {
+	r   *bufio.Reader
+	sum interface {
+		io.Writer
+		Sum32() uint32
+	}
+	buf [8]byte
+	err error
+}
+
+func (d *decoder) read(b []byte) {
+	if d.err != nil {
+		return
+	}
+	if _, err := io.ReadFull(d.r, b); err != nil {
+		if err == io.EOF || err == io.ErrUnexpectedEOF {
+			err = fmt.Errorf("%w: it is cut", ErrCheckpoint)
+		}
+		d.err = err
+		return
+	}
+	d.sum.Write(b)
+}
+
+func (d *decoder) num() uint64 {
+	d.read(d.buf[:8])
+	if d.err != nil {
+		return 0
+	}
+	return binary.LittleEndian.Uint64(d.buf[:8])
+}
+
+func (d *decoder) num32() uint32 {
+	d.read(d.buf[:4])
+	if d.err != nil {
+		return 0
+	}
+	return binary.LittleEndian.Uint32(d.buf[:4])
+}
+
+func (d *decoder) byte() byte {
+	d.read(d.buf[:1])
+	return d.buf[0]
+}
+
+// count reads how many of something there are.
+func (d *decoder) count() int {
+	n := d.num()
+	if n > 1<<40 {
+		if d.err == nil {
+			d.err = fmt.Errorf("%w: a count of %d", ErrCheckpoint, n)
+		}
+		return 0
+	}
+	return int(n)
+}
+
+// bytes reads n bytes, in pieces: a wrong n must not take all the memory.
+func (d *decoder) bytes(n int) []byte {
+	var out []byte
+	for len(out) < n && d.err == nil {
+		piece := make([]byte, min(n-len(out), 1<<20))
+		d.read(piece)
+		out = append(out, piece...)
+	}
+	return out
+}
+
+func (d *decoder) blocks() []block {
+	var bs []block
+	for n := d.count(); n > 0 && d.err == nil; n-- {
+		b := block{first: uint32(d.num()), n: d.count()}
+		b.keys = d.bytes(d.count())
+		bs = append(bs, b)
+	}
+	return bs
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"runtime"
 	"slices"
 	"sync"
@@ -27,10 +28,10 @@ type Options struct {
 
 	Progress func(Progress) // called now and then, from one goroutine
 
-	// Save is called between steps of the search, now and then and when it stops early. It is handed a function that writes a
-	// checkpoint, which Resume goes on from.
-	Save   func(write SaveFunc) error
-	Resume *Checkpoint
+	// Save is called now and then, and when the search stops early (last). It is handed a function that writes a checkpoint; Resume
+	// goes on from one, with the same system and the same options, apart from limits and workers.
+	Save   func(last bool, write func(io.Writer) error) error
+	Resume io.Reader
 
 	_ struct{}
 }
@@ -240,13 +241,13 @@ func (s *search) run(ctx context.Context) (Stop, error) {
 			}
 			s.report()
 			if stop == NotStopped {
-				if err := s.save(); err != nil {
+				if err := s.save(false); err != nil {
 					return stop, err
 				}
 			}
 		}
 		if stop != NotStopped {
-			return stop, s.save()
+			return stop, s.save(true)
 		}
 		s.turn()
 		if len(s.level) == 0 {
@@ -522,6 +523,9 @@ func (s *search) rebuild(kind Kinds, v *violation) (Found, error) {
 			return f, fmt.Errorf("%w: it does not end at rest", errCounterexample)
 		}
 		bad = w.Judge()
+	}
+	if v.step && !s.opt.NoReduction {
+		f.Choices = s.sys.trim(f.Choices, kind)
 	}
 	if bad&kind == 0 {
 		return f, fmt.Errorf("%w: it ends in %q, want %q", errCounterexample, bad, kind)

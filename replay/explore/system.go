@@ -22,6 +22,8 @@ type System struct {
 	polls  bool           // somebody polls
 
 	ticking bool // vcpus have timers
+
+	unchanging evtchn.Still
 }
 
 // ErrUnbounded is the error for a scenario with times: its traffic has no end, and neither have its schedules.
@@ -60,6 +62,7 @@ func New(sc *system.Scenario, p evtchn.Policy) (*System, error) {
 			}
 		}
 	}
+	s.unchanging = s.still()
 	return s, s.begin()
 }
 
