@@ -308,9 +308,11 @@ func (r *recording) summary(res recorder.Result, report *analyze.Report, complet
 
 // measure looks up the size of the file.
 func (s *recordSummary) measure() {
-	if st, err := os.Stat(s.File); err == nil && st.Mode().IsRegular() && s.Events > 0 {
+	if st, err := os.Stat(s.File); err == nil && st.Mode().IsRegular() {
 		s.FileBytes = st.Size()
-		s.BytesPerEvent = float64(st.Size()) / float64(s.Events)
+		if s.Events > 0 {
+			s.BytesPerEvent = float64(st.Size()) / float64(s.Events)
+		}
 	}
 }
 

@@ -127,32 +127,46 @@ func (r *Reader) addFormat(f *Format) {
 	if t := f.Field("common_type"); t != nil && r.common.Size == 0 && !t.Array {
 		r.common = *t
 	}
-	for len(r.formats) <= f.ID {
-		r.formats = append(r.formats, nil)
+	r.keepFormat(f)
+}
+
+// maxID is the largest number of an event: common_type is an unsigned short (include/linux/trace_events.h, struct trace_entry).
+const maxID = 1<<16 - 1
+
+// format gives the format of an event, which is made up if the file has none. Those of numbers that no kernel gives share one.
+func (r *Reader) format(id int) *Format {
+	if id < 0 || id > maxID {
+		id = maxID + 1
+	}
+	if id < len(r.formats) && r.formats[id] != nil {
+		return r.formats[id]
+	}
+	if r.made == nil {
+		// The common fields are those of any other event.
+		r.made = &Format{}
+		for _, g := range r.formats {
+			if g != nil {
+				r.made.flags, r.made.preempt, r.made.pid = g.flags, g.preempt, g.pid
+				break
+			}
+		}
+	}
+	f := *r.made
+	f.ID, f.Name = id, "event-"+strconv.Itoa(id)
+	if id > maxID {
+		f.Name = "event-?"
+	}
+	r.keepFormat(&f)
+	return &f
+}
+
+func (r *Reader) keepFormat(f *Format) {
+	if n := f.ID + 1 - len(r.formats); n > 0 {
+		r.formats = append(r.formats, make([]*Format, n)...)
 	}
 	if r.formats[f.ID] == nil {
 		r.formats[f.ID] = f
 	}
-}
-
-// format gives the format of an event, which is made up if the file has none.
-func (r *Reader) format(id int) *Format {
-	if id < len(r.formats) && r.formats[id] != nil {
-		return r.formats[id]
-	}
-	f := &Format{ID: id, Name: "event-" + strconv.Itoa(id)}
-	// The common fields are those of any other event.
-	for _, g := range r.formats {
-		if g != nil {
-			f.flags, f.preempt, f.pid = g.flags, g.preempt, g.pid
-			break
-		}
-	}
-	for len(r.formats) <= id {
-		r.formats = append(r.formats, nil)
-	}
-	r.formats[id] = f
-	return f
 }
 
 // readComms reads tracefs' saved_cmdlines: "148 sh" a line.

@@ -22,6 +22,7 @@ type Reader struct {
 	pack     *packing
 
 	formats []*Format // by ID
+	made    *Format   // what the formats have that the file lacks; nil: not looked for yet
 	common  Field     // common_type
 	comms   map[int32]string
 	symbols *stretch // kallsyms
