@@ -299,7 +299,9 @@ func (a *app) exploreOne(ctx context.Context, sys *explore.System, opt explore.O
 			ce.Race = fmt.Sprintf("R%d", race.Number)
 		}
 		if i == 0 {
-			ce.Detail = tr.Wrong
+			if res.Found[i].Kind&explore.AtRest != 0 {
+				ce.Detail = tr.Wrong
+			}
 			r.Counterexample, r.first = &ce, tr
 		} else {
 			r.Others = append(r.Others, ce)

@@ -14,6 +14,7 @@ import (
 // scenarioInfo is what scenarios says of a scenario in JSON.
 type scenarioInfo struct {
 	Name     string `json:"name"`
+	Kind     string `json:"kind"`           // timed or bounded
 	File     string `json:"file,omitempty"` // "" if it is built in
 	About    string `json:"about"`
 	Story    string `json:"story,omitempty"`
@@ -72,24 +73,26 @@ The exit code is 2 if a scenario file is wrong.`,
 func (a *app) listScenarios(json bool) error {
 	var list []scenarioInfo
 	var b strings.Builder
-	for _, sc := range system.Builtins() {
+	for _, sc := range append(system.Builtins(), system.BoundedBuiltins()...) {
 		list = append(list, describeScenario(sc, ""))
 		expect := sc.Expect.Verdict
-		if expect == "" {
+		if sc.Bounded != nil {
+			expect = "bounded"
+		} else if expect == "" {
 			expect = "-"
 		}
-		about := wrap(strings.Repeat(" ", 26), sc.About, 100)
-		fmt.Fprintf(&b, "%-15s %-9s %s", sc.Name, expect, about[26:])
+		about := wrap(strings.Repeat(" ", 29), sc.About, 100)
+		fmt.Fprintf(&b, "%-18s %-9s %s", sc.Name, expect, about[29:])
 	}
 	if json {
 		return a.printJSON(list)
 	}
-	b.WriteString("\nThe second column is what a recording of it must give under its own policy.\n\"evtrace scenarios NAME\" prints one.\n")
+	b.WriteString("\nThe second column is what a recording of it must give under its own policy. Those that are bounded have no\ntimes: they are for \"evtrace explore\".\n\"evtrace scenarios NAME\" prints one.\n")
 	return a.print(b.String())
 }
 
 func describeScenario(sc *system.Scenario, file string) scenarioInfo {
-	in := scenarioInfo{Name: sc.Name, File: file, About: sc.About, Story: sc.Story, Source: sc.Source, VCPUs: sc.VCPUs, Duration: int64(sc.Duration),
+	in := scenarioInfo{Name: sc.Name, Kind: sc.Kind, File: file, About: sc.About, Story: sc.Story, Source: sc.Source, VCPUs: sc.VCPUs, Duration: int64(sc.Duration),
 		Policy: sc.Policy, Text: sc.Text}
 	for _, d := range sc.Domains {
 		in.Domains += d.Count
@@ -117,6 +120,9 @@ func fieldInfos() []fieldInfo {
 
 // line says in a line what is in a scenario file.
 func (in *scenarioInfo) line() string {
+	if in.Kind == "bounded" {
+		return fmt.Sprintf("%s: ok: bounded scenario %s, %s\n", in.File, in.Name, plural(uint64(in.VCPUs), "vcpu"))
+	}
 	s := fmt.Sprintf("%s: ok: scenario %s, %s, %s, %s", in.File, in.Name, plural(uint64(in.VCPUs), "vcpu"), plural(uint64(in.Domains), "domain"),
 		durationText(in.Duration, "ns"))
 	if in.Expect.Verdict != "" {

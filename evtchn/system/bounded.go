@@ -15,7 +15,7 @@ import (
 type Bounded struct {
 	IPIs    bool // every vcpu has a port for reschedule IPIs, which wake-ups of tasks use
 	Sleep   bool // a vcpu with nothing to do may go to sleep; otherwise it stays in the guest
-	Ticks   int  // ticks that may come to each vcpu at any time; with any, every vcpu ticks once more whenever all is at rest
+	Ticks   int  // ticks that may come to each vcpu at any time; with any, every vcpu ticks once more before something counts as lost
 	Preempt int  // how often, in all, a vcpu may lose its physical CPU
 	Ports   []BoundedPort
 	Tasks   []BoundedTask
@@ -186,7 +186,7 @@ var boundedTable = []field{
 		at: func(sc *Scenario, _ int) any { return &sc.Bounded.IPIs }},
 	{key: "sleep", def: "true", doc: "a vcpu with nothing to do may go to sleep at any time; false: it stays in the guest, busy with what concerns no port",
 		at: func(sc *Scenario, _ int) any { return &sc.Bounded.Sleep }},
-	{key: "ticks", def: "0", lo: 1, hi: maxBounded, zero: true, doc: "ticks that may come to each vcpu at any time. With any, every vcpu ticks once more whenever all is at rest, as if ticks never ended; 0: there is no timer",
+	{key: "ticks", def: "0", lo: 1, hi: maxBounded, zero: true, doc: "ticks that may come to each vcpu at any time. With any, every vcpu ticks once more before something counts as lost, since ticks never end; 0: there is no timer, unless the policy relies on it",
 		at: func(sc *Scenario, _ int) any { return &sc.Bounded.Ticks }},
 	{key: "preempt", def: "0", lo: 1, hi: maxBounded, zero: true, doc: "how often, in all, a vcpu may lose its physical CPU, at any time and for any time",
 		at: func(sc *Scenario, _ int) any { return &sc.Bounded.Preempt }},

@@ -154,10 +154,15 @@ func FieldsText() string {
 		}
 		b.WriteString(line + "\n")
 	}
-	for _, f := range Fields() {
-		fill(f.Path, key, headline(f))
-		fill("", key+2, f.Doc)
+	rows := func(fields []Field) {
+		for _, f := range fields {
+			fill(f.Path, key, headline(f))
+			fill("", key+2, f.Doc)
+		}
 	}
+	rows(Fields())
+	b.WriteString("\nOf a scenario of kind bounded, which is explored:\n\n")
+	rows(BoundedFields())
 	return b.String()
 }
 

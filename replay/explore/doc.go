@@ -21,6 +21,8 @@
 // invariants of [evtchn.State.Check] hold ([Invariant]). Beyond that, a step may not begin a handler for an event that was picked
 // already ([Duplicate]), while another vcpu is in it ([Concurrent]), or on a vcpu that does not accept the port ([WrongVCPU]).
 //
+// Where vcpus have timers, each ticks once more before a world counts as at rest in which something is wrong: ticks never end.
+//
 // A vcpu with nothing to do may go to sleep or stay in the guest. If it has UP set and would look when it goes to sleep, it is not
 // at rest; in a scenario whose vcpus never sleep, it stays as it is for ever.
 //

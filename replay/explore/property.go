@@ -24,7 +24,7 @@ const (
 
 	AllKinds = Lost | Unserved | Asleep | Duplicate | WrongVCPU | Concurrent | Invariant
 
-	atRest = Lost | Unserved | Asleep | Invariant
+	AtRest = Lost | Unserved | Asleep | Invariant // those that are judged at rest, not at a step
 )
 
 var kindNames = []string{"lost", "unserved", "asleep", "duplicate", "wrong-vcpu", "concurrent", "invariant"}

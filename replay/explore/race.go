@@ -78,7 +78,7 @@ func Classify(tr *Trace, kind Kinds) Race {
 		}
 		return race(10)
 	case Duplicate, Concurrent, WrongVCPU:
-		return picked(tr, s)
+		return picked(tr)
 	case Invariant:
 		return invariant(tr, s)
 	}
@@ -241,7 +241,10 @@ func unserved(tr *Trace, s *evtchn.State) Race {
 }
 
 // picked says how a handler came to begin twice, at once, or on the wrong vcpu.
-func picked(tr *Trace, s *evtchn.State) Race {
+func picked(tr *Trace) Race {
+	if p, err := evtchn.ParsePolicy(tr.Meta.Policy); err == nil && p.Upcall == evtchn.UpcallAny {
+		return Race{What: "every vcpu takes every port"}
+	}
 	moved := false
 	for i := tr.Beginning; i < len(tr.Events); i++ {
 		moved = moved || tr.Events[i].Kind == evtchn.KindPortVCPU || tr.Events[i].Kind == evtchn.KindOwnerWrite
@@ -249,7 +252,7 @@ func picked(tr *Trace, s *evtchn.State) Race {
 	if moved {
 		return Race{What: "the port moved while its handler ran"}
 	}
-	return Race{What: "every vcpu takes every port"}
+	return Race{What: "two vcpus took the port"}
 }
 
 func invariant(tr *Trace, s *evtchn.State) Race {

@@ -245,7 +245,7 @@ func (s *System) Bounds() string {
 		text += fmt.Sprintf(" and %d that serve for ever", forever)
 	}
 	if s.ticking {
-		text += fmt.Sprintf(", %d ticks a vcpu and one whenever all is at rest", b.Ticks)
+		text += fmt.Sprintf(", %d ticks a vcpu and one when something is wrong at rest", b.Ticks)
 	}
 	if b.Preempt > 0 {
 		text += fmt.Sprintf(", %d preemptions", b.Preempt)

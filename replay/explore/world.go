@@ -110,7 +110,7 @@ func (w *World) Choices(buf []Choice) (all []Choice, must int) {
 		}
 	}
 	must = len(buf) - from
-	if must == 0 && w.sys.ticking {
+	if must == 0 && w.sys.ticking && w.Judge() != 0 {
 		for v := range m.V {
 			if w.ticked>>v&1 == 0 {
 				buf, must = append(buf, choice(Tick, v)), 1
