@@ -223,7 +223,7 @@ var presets = []Preset{
 		Why: "where the IPI's own port is in the same word, Xen finds SEL set by the guest, and neither sets UP nor kicks (scenario seed-hot-word)"},
 	{Name: "owner-ipi-resend", Policy: Policy{Unmask: UnmaskRequest}, Doc: "the unmasker asks the port's vcpu by an IPI event to look",
 		Provenance: "variant of remote-selector-ipi", Cost: "a send, an IPI and a handler per pending unmask on another vcpu", Claim: ClaimOpen,
-		Why: "the vcpu sets its own SEL and UP, in its own time"},
+		Why: "the vcpu sets its own SEL and UP, in its own time: explored, no schedule of write-back or ipi-kick loses an event; those of bind-then-unmask are not exhausted"},
 	{Name: "pending-ignores-mask", Policy: Policy{SetPending: SetPendingIgnoreMask}, Doc: "Xen sets SEL and UP even for a masked port",
 		Provenance: "an idea to try; in no tree that we know of", Cost: "a useless upcall per event of a masked port",
 		Claim: ClaimUnsafe, Why: "the port's vcpu consumes SEL while the port is still masked"},
@@ -235,7 +235,7 @@ var presets = []Preset{
 		Claim: ClaimUnsafe, Why: "every later unmask from another vcpu is the report's case again"},
 	{Name: "resend-from-upcall", Policy: Policy{Upcall: UpcallResend}, Doc: "the upcall handler hands ports of other vcpus on",
 		Provenance: "an idea to try; in no tree that we know of", Cost: "two atomic operations and a hypercall per foreign port per upcall",
-		Claim: ClaimOpen, Why: "relies on the wrong vcpu's upcall coming after the unmask"},
+		Claim: ClaimOpen, Why: "relies on the wrong vcpu's upcall coming after the unmask: explored, no schedule of write-back, ipi-kick or stale-notify loses an event; those of bind-then-unmask are not exhausted"},
 	{Name: "tick-sweep", Policy: Policy{Tick: TickSweep}, Doc: "the timer tick looks at every word",
 		Provenance: "an idea to try, in the manner of a watchdog; in no tree that we know of", Cost: "words times vcpus loads per tick; up to a tick of delay",
 		Claim: ClaimSafe, Why: "bounds the delay by one tick where ticks come; it does not avoid it"},
@@ -255,7 +255,7 @@ var presets = []Preset{
 		Provenance: "Linux 25da4618af24 and b6622798bc50 (2021-03, hashes unchecked), J. Gross", Cost: "a hypercall more per move",
 		Claim: ClaimSafe, Why: "except for a sender that read the old vcpu before a whole move"},
 	{Name: "sender-recheck", Policy: Policy{Unmask: UnmaskHypercall, Rebind: Rebind2021, Upcall: UpcallSnapshot, Ack: Ack2021, Send: SendRecheck}, Doc: "linux-2021 with a sender that looks again at the vcpu to notify",
-		Provenance: "ours", Cost: "a load per send", Claim: ClaimOpen, Why: "closes the window of a sender that read the old vcpu"},
+		Provenance: "ours", Cost: "a load per send", Claim: ClaimSafe, Why: "explored: closes the window of a sender that read the old vcpu (stale-notify), and loses nothing in bind-then-unmask, write-back and ipi-kick"},
 }
 
 // Presets lists the named policies, the default first. The result is shared: do not change it.
