@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,24 +18,28 @@ const anyKernel = "any"
 
 // probesReport is what probes says of a plan in JSON, and in text.
 type probesReport struct {
-	Kernel      string      `json:"kernel"`            // where the symbols are from, or "any"
-	Version     string      `json:"version,omitempty"` // as in /proc/version
-	ABI         string      `json:"abi"`               // "2l", "fifo", or "auto": the script finds out
-	Seconds     int         `json:"seconds"`
-	Clock       string      `json:"clock"`
-	BufferKB    int         `json:"buffer_kb"`
-	Archive     string      `json:"archive,omitempty"`
-	Probes      []probeInfo `json:"probes"`
-	Definitions []string    `json:"definitions"`
-	Script      string      `json:"script"`
+	Kernel      string          `json:"kernel"`            // where the symbols are from, or "any"
+	Version     string          `json:"version,omitempty"` // as in /proc/version
+	ABI         string          `json:"abi"`               // "2l", "fifo", or "auto": the script finds out
+	Seconds     int             `json:"seconds"`
+	Clock       string          `json:"clock"`
+	BufferKB    int             `json:"buffer_kb"`
+	Archive     string          `json:"archive,omitempty"`
+	Changed     []probes.Change `json:"changed,omitempty"` // what is not the kernel's own in its table of ABI functions
+	Notes       []string        `json:"notes,omitempty"`
+	Probes      []probeInfo     `json:"probes"`
+	Definitions []string        `json:"definitions"`
+	Script      string          `json:"script"`
 }
 
 // probeInfo is one probe of a plan.
 type probeInfo struct {
 	Name        string   `json:"name"`
-	ABI         string   `json:"abi,omitempty"`   // "": both
-	Guest       string   `json:"guest,omitempty"` // "pv" or "hvm"; "": both
-	Definitions []string `json:"definitions"`     // of which the first is taken that the kernel accepts
+	ABI         string   `json:"abi,omitempty"`     // "": both
+	Instead     string   `json:"instead,omitempty"` // the kernel's function in whose place another is, which this is on
+	Own         bool     `json:"own,omitempty"`     // on a function that --probe names
+	Guest       string   `json:"guest,omitempty"`   // "pv" or "hvm"; "": both
+	Definitions []string `json:"definitions"`       // of which the first is taken that the kernel accepts
 	Dropped     string   `json:"dropped,omitempty"`
 	Says        string   `json:"says"`
 	Without     string   `json:"without"`
@@ -48,6 +53,7 @@ func newProbes(a *app) *cobra.Command {
 		kernel, out             string
 		list, definitions, json bool
 		force                   bool
+		own                     []string
 	)
 	c := &cobra.Command{
 		Use:     "probes [-o SCRIPT]",
@@ -60,11 +66,16 @@ The script is made for a kernel: the running one, or that of --kernel. Functions
 before hypercalls differ with every build of a kernel; they are found in the kernel's own code, in /proc/kcore or a vmlinux, and are left out where they are not
 certain. --kernel any makes a script for machines that are not at hand: it checks there, and has no places of hypercalls.
 
+A module can put functions of its own into the kernel's table of event channel functions. If one has done so, that is said, and they are recorded as
+well. A function that is not in the table, but does what one of the kernel's does, is named by --probe KIND=[MODULE:]FUNCTION with the fields that the record
+needs, in the language of kprobe_events: %di is the first argument, %si the second, %dx the third. Its module may be loaded later.
+
 --list says of each probe what it is good for and what it costs, --definitions prints the lines for kprobe_events alone.`,
 		Example: `  evtrace probes -o record.sh && sh record.sh -s 30 -o hang.tar && evtrace analyze hang.tar
   evtrace probes --list
   evtrace probes --kernel System.map --abi 2l --definitions
-  evtrace probes --kernel any -o record.sh`,
+  evtrace probes --kernel any -o record.sh
+  evtrace probes -o record.sh --probe 'unmask=mymod:my_unmask port=%di' --probe 'hc_send=mymod:my_notify port=%si'`,
 		Args: exactly(0, "none: --kernel names a kernel"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			modes := 0
@@ -83,6 +94,13 @@ certain. --kernel any makes a script for machines that are not at hand: it check
 				return usageErrorf("", "--buffer-kb: got %d, want %d to %d", opt.BufferKB, probes.MinBufferKB, probes.MaxBufferKB)
 			case opt.ABI == "auto":
 				opt.ABI = ""
+			}
+			for _, s := range own {
+				o, err := probes.ParseOwn(s)
+				if err != nil {
+					return usageErrorf("", "probes: %v", err)
+				}
+				opt.Own = append(opt.Own, o)
 			}
 			plan, err := makePlan(kernel, opt)
 			if err != nil {
@@ -117,6 +135,7 @@ certain. --kernel any makes a script for machines that are not at hand: it check
 	fl.StringVar(&opt.Archive, "tar", "", "archive that the script makes, in `FILE` (default: named after the machine and the time)")
 	fl.BoolVar(&opt.NoHypercalls, "no-hypercalls", false, "no probes before hypercalls")
 	fl.BoolVar(&opt.NoDump, "no-dump", false, "do not have Xen print its ports, which takes long over a slow serial console")
+	fl.StringArrayVar(&own, "probe", nil, "function of your own to record as well: `KIND=FUNCTION FIELDS`, such as 'unmask=mymod:my_unmask port=%di' (may be repeated)")
 	fl.BoolVar(&list, "list", false, "list the probes, with what they are good for and what they cost")
 	fl.BoolVar(&definitions, "definitions", false, "print the lines for kprobe_events alone")
 	fl.BoolVar(&json, "json", false, "as JSON")
@@ -174,7 +193,7 @@ func kernelHint(name string) string {
 
 func describePlan(p *probes.Plan) *probesReport {
 	r := &probesReport{Kernel: p.Kernel, Version: p.Version, ABI: p.ABI, Seconds: p.Seconds, Clock: p.Clock, BufferKB: p.BufferKB, Archive: p.Archive,
-		Definitions: p.Definitions(), Script: p.Script()}
+		Changed: p.Changes, Notes: p.Notes(), Definitions: p.Definitions(), Script: p.Script()}
 	if r.Kernel == "" {
 		r.Kernel = anyKernel
 	}
@@ -183,7 +202,7 @@ func describePlan(p *probes.Plan) *probesReport {
 	}
 	for i := range p.Choices {
 		c := &p.Choices[i]
-		info := probeInfo{Name: c.Name, ABI: c.ABI, Guest: c.Guest, Definitions: c.Lines, Dropped: c.Dropped, Says: c.Says, Without: c.Without, Rate: c.Rate,
+		info := probeInfo{Name: c.Name, ABI: c.ABI, Instead: c.Instead, Own: c.Own, Guest: c.Guest, Definitions: c.Lines, Dropped: c.Dropped, Says: c.Says, Without: c.Without, Rate: c.Rate,
 			Cost: string(c.Cost())}
 		if info.Definitions == nil {
 			info.Definitions = []string{}
@@ -196,10 +215,21 @@ func describePlan(p *probes.Plan) *probesReport {
 func (r *probesReport) text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "kernel  %s\nabi     %s\n", wrapRest("        ", strings.TrimSpace(r.Kernel+" "+r.Version)), r.ABI)
+	for _, c := range r.Changed {
+		fmt.Fprintf(&b, "changed %s\n", wrapRest("        ", fmt.Sprintf("%s is in the place of %s", cmp.Or(c.By, "something unknown"), c.Own)))
+	}
 	for i := range r.Probes {
 		p := &r.Probes[i]
 		title := p.Name
-		for _, s := range []string{p.ABI, p.Guest} {
+		instead := ""
+		if p.Instead != "" {
+			instead = "in the place of " + p.Instead
+		}
+		yours := ""
+		if p.Own {
+			yours = "your own"
+		}
+		for _, s := range []string{p.ABI, p.Guest, instead, yours} {
 			if s != "" {
 				title += ", " + s
 			}

@@ -256,6 +256,9 @@ func (in *infer) dispatch(pos int64, r *record) {
 		in.ports[p].masked = in.after(pos)
 		in.seen(evtchn.KindMaskTAS, p, uint64(in.st.Masked(p)))
 	case prUnmask:
+		if in.wraps(pos, r, p) {
+			return
+		}
 		in.ports[p].shut = false
 		in.unmask(pos, r, p)
 	case prHCUnmask:

@@ -128,6 +128,18 @@ var probeByName = map[string]probeSpec{
 	"dev_read_ret":      {id: prSilent},
 }
 
+// probeNamed gives the meaning of an event's name. KIND_ownN is a record of that kind which another function than the kernel's own made;
+// package probes gives such names.
+func probeNamed(name string) (probeSpec, bool) {
+	kind := name
+	if i := strings.LastIndex(name, "_own"); i > 0 && strings.Trim(name[i+len("_own"):], "0123456789") == "" {
+		kind = name[:i]
+	}
+	spec, ok := probeByName[kind]
+	spec.kind = kind
+	return spec, ok
+}
+
 // kind gives the first name of a probe in the order of the names.
 func (p probe) kind() string {
 	best := ""
@@ -204,7 +216,7 @@ func (ns *names) fresh() *names {
 
 // knows reports whether an event of that name has a meaning.
 func (ns *names) knows(name string) bool {
-	_, ours := probeByName[name]
+	_, ours := probeNamed(name)
 	_, mapped := ns.maps[name]
 	return ours || mapped
 }
@@ -235,8 +247,8 @@ func (ns *names) add(name string) uint16 {
 		i = uint16(len(ns.list))
 		spec, mapped := ns.maps[s]
 		if !mapped {
-			if spec, ok = probeByName[s]; ok {
-				spec.kind = s
+			if sp, ok := probeNamed(s); ok {
+				spec = sp
 			}
 		}
 		ns.m[s] = i

@@ -47,8 +47,8 @@ func probesIn(list string) map[string]bool {
 		if i := strings.LastIndexByte(name, '/'); i >= 0 {
 			name = name[i+1:]
 		}
-		if _, known := probeByName[name]; known {
-			names[name] = true
+		if spec, known := probeNamed(name); known {
+			names[spec.kind] = true
 		}
 	}
 	return names

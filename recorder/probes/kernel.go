@@ -280,18 +280,24 @@ func (k *Kernel) read(addr uint64, b []byte) error {
 	return fmt.Errorf("no memory at %#x in %s", addr, k.Source)
 }
 
-// textOf reads the text of a function, which ends where the next symbol begins.
-func (k *Kernel) textOf(s symbol) ([]byte, error) {
-	if k.text == nil {
-		return nil, errors.New(k.noText)
-	}
-	i, _ := slices.BinarySearchFunc(k.symbols, s.addr, func(s symbol, addr uint64) int {
+// after finds the first symbol behind an address: its index, or their number and false if there is none.
+func (k *Kernel) after(addr uint64) (int, bool) {
+	i, _ := slices.BinarySearchFunc(k.symbols, addr, func(s symbol, addr uint64) int {
 		if s.addr <= addr {
 			return -1
 		}
 		return 1
 	})
-	if i == len(k.symbols) {
+	return i, i < len(k.symbols)
+}
+
+// textOf reads the text of a function, which ends where the next symbol begins.
+func (k *Kernel) textOf(s symbol) ([]byte, error) {
+	if k.text == nil {
+		return nil, errors.New(k.noText)
+	}
+	i, ok := k.after(s.addr)
+	if !ok {
 		return nil, fmt.Errorf("%w: where %s ends is not known", errUnsure, s.name)
 	}
 	text := make([]byte, min(k.symbols[i].addr-s.addr, maxText))
@@ -303,12 +309,7 @@ func (k *Kernel) textOf(s symbol) ([]byte, error) {
 
 // at names what is at an address: the function, and how far behind its beginning.
 func (k *Kernel) at(addr uint64) string {
-	i, _ := slices.BinarySearchFunc(k.symbols, addr, func(s symbol, addr uint64) int {
-		if s.addr <= addr {
-			return -1
-		}
-		return 1
-	})
+	i, _ := k.after(addr)
 	if i == 0 || addr-k.symbols[i-1].addr >= 1<<16 {
 		return ""
 	}
@@ -323,25 +324,4 @@ func (k *Kernel) at(addr uint64) string {
 		return best.name
 	}
 	return fmt.Sprintf("%s+%#x", best.name, addr-best.addr)
-}
-
-// abi says which ABI a kernel uses, from the table of functions that it has chosen; "" if that cannot be told.
-func (k *Kernel) abi() string {
-	if k.text == nil || !k.Live {
-		return ""
-	}
-	for _, ops := range k.named("evtchn_ops") {
-		b := make([]byte, 8)
-		if k.read(ops.addr, b) != nil {
-			continue
-		}
-		for _, abi := range []string{TwoLevel, FIFO} {
-			for _, table := range k.named("evtchn_ops_" + abi) {
-				if table.addr == uint64(number(b)) {
-					return abi
-				}
-			}
-		}
-	}
-	return ""
 }

@@ -16,6 +16,7 @@ type Options struct {
 	Archive      string // name of the archive; "": made of the host's name and the time
 	NoHypercalls bool   // no probes before hypercalls
 	NoDump       bool   // Xen is not asked to print its ports
+	Own          []Own  // functions of the user's own, which do what the kernel's do
 }
 
 // What is taken if Options say nothing.
@@ -74,6 +75,9 @@ const (
 // Choice is a probe in a plan.
 type Choice struct {
 	Probe
+	Instead string   // the kernel's function in whose place another is, which this probe is on; "" for the kernel's own
+	Own     bool     // it is on a function that the user named
+	Later   string   // the module of such a function, which need not be there yet
 	Guest   string   // "pv" or "hvm" if the definitions are for such a guest only
 	Lines   []string // definitions for kprobe_events, of which the first is taken that the kernel accepts
 	Dropped string   // why it is left out; "" if it is not
@@ -85,6 +89,10 @@ type Plan struct {
 	Kernel  string // where it is from; "" for any kernel
 	Version string // as in /proc/version; the places of hypercalls are true of this one only
 	Choices []Choice
+	Changes []Change // what is not the kernel's own in its table of ABI functions
+
+	notes []string
+	own   int // names given by ownName
 }
 
 // MakePlan decides what to probe in a kernel; nil stands for any, whose functions only the script can check. guest is "PV", "HVM" or
@@ -96,9 +104,14 @@ func MakePlan(k *Kernel, guest string, opt Options) (*Plan, error) {
 	p := &Plan{Options: opt}
 	if k != nil {
 		p.Kernel, p.Version = k.Source, k.Version
+		ops := k.operations()
 		if p.ABI == "" {
-			p.ABI = k.abi()
+			p.ABI = ops.abi
 		}
+		if p.ABI == ops.abi {
+			p.Changes = ops.changes
+		}
+		p.notes = ops.notes
 	}
 	for _, pr := range All() {
 		if p.ABI != "" && pr.ABI != "" && pr.ABI != p.ABI {
@@ -120,6 +133,10 @@ func MakePlan(k *Kernel, guest string, opt Options) (*Plan, error) {
 			p.Choices = append(p.Choices, c)
 		}
 	}
+	p.addHooks(k, p.Changes, opt)
+	if err := p.addOwn(k); err != nil {
+		return nil, err
+	}
 	return p, nil
 }
 
@@ -130,12 +147,6 @@ func choose(k *Kernel, p Probe, opt Options) Choice {
 		c.Dropped = fmt.Sprintf(format, args...)
 		return c
 	}
-	place := func(s, module string) string {
-		if module != "" {
-			return module + ":" + s
-		}
-		return s
-	}
 	if p.Command != 0 && opt.NoHypercalls {
 		return drop("no probes before hypercalls were wanted")
 	}
@@ -145,9 +156,9 @@ func choose(k *Kernel, p Probe, opt Options) Choice {
 		}
 		for _, s := range p.Symbols {
 			if p.Module != "" {
-				c.Lines = append(c.Lines, p.define(place(s, p.Module), p.Args))
+				c.Lines = append(c.Lines, p.define(p.Name, (&symbol{name: s, module: p.Module}).place(), p.Args))
 			}
-			c.Lines = append(c.Lines, p.define(s, p.Args))
+			c.Lines = append(c.Lines, p.define(p.Name, s, p.Args))
 		}
 		return c
 	}
@@ -173,7 +184,7 @@ func choose(k *Kernel, p Probe, opt Options) Choice {
 			}
 			if p.Command == 0 { // the script finds out
 				for _, s := range p.Symbols {
-					c.Lines = append(c.Lines, p.define(place(s, p.Module), p.Args))
+					c.Lines = append(c.Lines, p.define(p.Name, (&symbol{name: s, module: p.Module}).place(), p.Args))
 				}
 				return c
 			}
@@ -181,24 +192,32 @@ func choose(k *Kernel, p Probe, opt Options) Choice {
 		}
 		return drop("the kernel has no function %s", strings.Join(p.Symbols, " or "))
 	}
-	at := place(fn.name, fn.module)
 	if p.Command == 0 {
-		c.Lines = []string{p.define(at, p.Args)}
+		c.Lines = []string{p.define(p.Name, fn.place(), p.Args)}
 		return c
 	}
-	text, err := k.textOf(fn)
+	at, args, err := k.hypercall(fn, p.Command)
 	if err != nil {
 		return drop("%v", err)
 	}
-	s, err := findSite(text, p.Command, func(offset int) string { return k.at(fn.addr + uint64(int64(offset))) })
-	if err != nil {
-		return drop("%s: %v", fn.name, err)
-	}
-	c.Lines = []string{p.define(fmt.Sprintf("%s+%#x", at, s.offset), s.args)}
+	c.Lines = []string{p.define(p.Name, at, args)}
 	return c
 }
 
-// Notes says what was left out, and why: one line for each reason.
+// hypercall finds the place in a function just before a hypercall, and what to fetch there.
+func (k *Kernel) hypercall(fn symbol, command int) (at, args string, err error) {
+	text, err := k.textOf(fn)
+	if err != nil {
+		return "", "", err
+	}
+	s, err := findSite(text, command, func(offset int) string { return k.at(fn.addr + uint64(int64(offset))) })
+	if err != nil {
+		return "", "", fmt.Errorf("%s: %w", fn.name, err)
+	}
+	return fmt.Sprintf("%s+%#x", fn.place(), s.offset), s.args, nil
+}
+
+// Notes says what is not the kernel's own, and what was left out, and why: one line for each reason.
 func (p *Plan) Notes() []string {
 	var reasons []string
 	names := make(map[string][]string)
@@ -217,7 +236,7 @@ func (p *Plan) Notes() []string {
 	for i, r := range reasons {
 		reasons[i] = "no " + strings.Join(names[r], ", ") + ": " + r
 	}
-	return reasons
+	return append(slices.Clone(p.notes), reasons...)
 }
 
 // hasModule reports whether a symbol is of that module.

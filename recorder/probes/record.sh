@@ -25,7 +25,7 @@ out=@ARCHIVE@
 made_for=@VERSION@
 group=@GROUP@
 root=${EVTRACE_ROOT-} # of /proc and /sys, for tests
-t= dir= name= phase=idle sleeper= mine=
+t= dir= name= phase=idle sleeper= mine= anyway=
 nl='
 '
 
@@ -101,6 +101,7 @@ signal() { # signal STATUS: it ends a recording, which is kept; anything else is
 
 # has [MODULE:]SYMBOL[+OFFSET]: the kernel has that function. A module that is not there would be accepted, and never hit.
 has() {
+	[ -z "$anyway" ] || return 0
 	case ${1%%+*} in
 	*:*) f=${1%%+*}; grep -q " ${f#*:}[[:space:]]\[${f%%:*}\]" "$dir/symbols" ;;
 	*) grep -q " ${1%%+*}\$" "$dir/symbols" ;;
@@ -141,6 +142,16 @@ same_kernel() {
 	else
 		elsewhere=yes
 	fi
+}
+
+later() { # later MODULE probe ...: the user's own module, which may be loaded while this records: the probe is armed then
+	if ! grep -q "^$1 " "$root/proc/modules" 2> /dev/null; then
+		note "the module $1 is not loaded: its probes wait for it"
+		anyway=yes
+	fi
+	shift
+	"$@"
+	anyway=
 }
 
 # find_abi: which of the two functions that look for events is hit. Every vcpu takes an upcall many times a second.

@@ -84,8 +84,11 @@ func (p *Plan) calls() string {
 		if c.Needs != "" {
 			words = append(words, "needs", c.Needs)
 		}
-		if c.Command != 0 {
+		if c.Command != 0 && !c.Own {
 			words = append(words, "same_kernel")
+		}
+		if c.Later != "" {
+			words = append(words, "later", c.Later)
 		}
 		words = append(words, "probe")
 		for _, l := range c.Lines {

@@ -143,7 +143,7 @@ func (p *Probe) letter() string {
 	return "p"
 }
 
-// define gives the line for kprobe_events that puts the probe at a place.
-func (p *Probe) define(place, args string) string {
-	return strings.TrimSpace(p.letter() + ":" + Group + "/" + p.Name + " " + place + " " + args)
+// define gives the line for kprobe_events that puts the probe at a place, under a name.
+func (p *Probe) define(name, place, args string) string {
+	return strings.TrimSpace(p.letter() + ":" + Group + "/" + name + " " + place + " " + args)
 }

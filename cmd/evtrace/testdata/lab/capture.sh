@@ -2,9 +2,10 @@
 # options: kinds=good,bug,lost,load  seconds=12  rounds=3 (lost)  tui=KIND (show that capture on the console)
 #   good   requests and answers through /dev/xen/evtchn (evpp)          bug    the same with the unmask of 2005 in the kernel
 #   lost   the lost event step by step (evlost)                        load   pairs of ports, pipes, disk, console (either ABI)
-# For each it leaves KIND/capture.tar; KIND/record.log; KIND/truth*.txt, what the load and the modules know; truth-trace.txt, what the
-# modules' own probes say, recorded by another session in tracefs' own buffer; before.txt and after.txt, the state of tracefs, which must
-# not differ. Once: probes.json, record.sh, hcsites.txt (the lab's own idea of where the hypercalls are). tui=KIND: the console's log has the screens.
+# For each it leaves KIND/capture.tar; KIND/record.sh, with KIND/probes.json and KIND/probes.log, as evtrace probes prints them then;
+# KIND/record.log; KIND/truth*.txt, what the load and the modules know; for bug also truth-trace.txt, the losses as the module's own probes
+# have them, recorded by another session in tracefs' own buffer; before.txt and after.txt, the state of tracefs, which must not differ.
+# Once: probes.json, hcsites.txt (the lab's own idea of where the hypercalls are). tui=KIND: the console's log has the screens.
 . /lab/lib.sh
 options "kinds=good seconds=12 rounds=3 tui=" "$@"
 state() {
@@ -20,14 +21,24 @@ capture() { # capture KIND
 	mkdir -p $D
 	case $1 in bug*) own=evbug ;; lost*) own=evlost ;; *) own= ;; esac
 	echo > $T/trace
-	if [ -n "$own" ]; then # somebody else's session
-		probe_file /lab/probes/$own.txt
+	case $1 in
+	bug*) # the truth is another's session
+		insmod /mod/evbug.ko || die "evbug.ko was refused"
+		probe_file /lab/probes/evbug.txt
 		echo 1 > $T/events/evtchn/enable
-	fi
+		;;
+	lost*) # the module does all it does while it is loaded: its probes wait for it
+		set -- $1 --probe 'unmask=evlost:evlost_local_unmask port=%di' --probe 'hc_send=evlost:evlost_send port=%di:u32' ;;
+	esac
+	kind=$1
+	shift
+	./evtrace probes "$@" --json > $D/probes.json || die "$kind: evtrace probes: $?"
+	./evtrace probes "$@" -o $D/record.sh 2> $D/probes.log || die "$kind: evtrace probes: $(cat $D/probes.log)"
+	set -- $kind
 	echo 1 > $T/tracing_on
 	log_lines=$(dmesg | wc -l)
 	state > $D/before.txt
-	sh ./record.sh -s 600 -o $D/capture.tar > $D/record.log 2>&1 &
+	sh $D/record.sh -s 600 -o $D/capture.tar > $D/record.log 2>&1 &
 	recorder=$!
 	n=0
 	until grep -q 'recording (' $D/record.log; do
@@ -37,7 +48,6 @@ capture() { # capture KIND
 	done
 	case $1 in
 	good* | bug*)
-		[ -z "$own" ] || insmod /mod/evbug.ko || die "evbug.ko was refused"
 		evpp 100 $seconds 4000 300 1 60 600 > $D/truth-load.txt 2>&1 ;;
 	lost*)
 		insmod /mod/evlost.ko rounds=$rounds wait_ms=500 fill=110 cpu_home=0 cpu_other=1 || die "evlost.ko was refused" ;;
@@ -51,7 +61,7 @@ capture() { # capture KIND
 	wait $recorder
 	rc=$?
 	state > $D/after.txt
-	cat $T/trace > $D/truth-trace.txt
+	[ "$own" != evbug ] || cat $T/trace > $D/truth-trace.txt
 	echo 0 > $T/events/enable
 	echo > $T/kprobe_events # before the module goes
 	[ -z "$own" ] || rmmod $own
@@ -63,8 +73,6 @@ capture() { # capture KIND
 }
 
 ./evtrace probes --json > $OUT/probes.json || die "evtrace probes: $?"
-./evtrace probes -o record.sh || die "evtrace probes -o: $?"
-cp record.sh $OUT/
 hcsites < /lab/probes/hypercalls.txt > $OUT/hcsites.txt 2>&1
 echo x86-tsc > $T/trace_clock
 echo 8192 > $T/buffer_size_kb
