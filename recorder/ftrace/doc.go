@@ -11,7 +11,8 @@
 //	TASK-PID [cpu] flags time: event: (address) fields
 //
 // The events are kprobes under the names of the capture recipe (upcall, scan, deliver, clear, mask, unmask, bind_cpu, remove,
-// ipi, dev_ioctl, hc_send, hc_unmask_2l and so on) and the kernel's own irq_handler_entry and irq_handler_exit.
+// ipi, dev_ioctl, hc_send, hc_unmask_2l and so on) and the kernel's own irq_handler_entry and irq_handler_exit. KIND_ownN is a record
+// of that kind by another function than the kernel's.
 //
 // # What is deduced
 //
@@ -23,6 +24,7 @@
 //   - An unmask followed by hc_unmask is the hypercall's steps; without one it is the local path, with the selector of the
 //     vcpu that ran it. Whether the local path found the port pending is settled by its outcome, because a send on
 //     another vcpu can be under way: a vcpu that has set its own UP takes an upcall as soon as its interrupts are on.
+//   - An unmask within which the same port is unmasked again, by the function that it calls, is a wrapper, and does nothing itself.
 //   - A scan takes SEL; a port of another vcpu for which this vcpu's SEL bit was set is turned away from there.
 //   - A delivery without a visible cause (another domain's send, VIRQ, PIRQ) gets its send just before the upcall.
 //   - Handlers that ran although their kprobes were missed become deliveries, with the irq-to-port map learned so far.

@@ -8,5 +8,8 @@
 // kernel has no such function, where only a variant of it exists that the compiler gave other arguments, and where the place
 // of a hypercall is not certain: no record is better than a wrong one.
 //
+// A module can put functions of its own into the table through which the kernel calls those of its ABI. Of the running kernel, the plan
+// says so, and probes them as well. Functions that are not in the table are named by Options.Own.
+//
 // The package changes nothing on any machine: it reads kernels and writes text.
 package probes

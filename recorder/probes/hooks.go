@@ -1,6 +1,7 @@
 package probes
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -179,6 +180,9 @@ func (p *Plan) addHooks(k *Kernel, changes []Change, opt Options) {
 				continue
 			default:
 				at, args, err := k.hypercall(c.fn, pr.Command)
+				if errors.Is(err, errNoCall) {
+					continue
+				}
 				if err != nil {
 					h.Dropped = err.Error()
 				} else {

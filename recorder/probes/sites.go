@@ -27,6 +27,9 @@ const (
 // errUnsure is why no probe is put into a function: it is not known for certain where.
 var errUnsure = errors.New("no place for a probe is certain")
 
+// errNoCall is that of a function which makes no such hypercall.
+var errNoCall = errors.New("no hypercall")
+
 // site is a place just before a hypercall.
 type site struct {
 	offset int // in the function, of a whole instruction
@@ -82,7 +85,7 @@ func findSite(text []byte, command int, name func(offset int) string) (site, err
 	case why != nil:
 		return site{}, why
 	}
-	return site{}, fmt.Errorf("no hypercall with command %d was found in it", command)
+	return site{}, fmt.Errorf("%w with command %d was found in it", errNoCall, command)
 }
 
 // disassemble takes a function apart. What follows its last instruction may be anything.
