@@ -72,7 +72,7 @@ type Analyzer struct {
 	gapInside   bool   // records were lost after the first that was kept
 	beginLost   uint64 // gaps before the first record that was kept
 	unmasks     uint64 // that were recorded, or deduced from the hypercall's record
-	unseen      uint64 // times that a port was handled that is masked by the records: its unmask is not among them
+	unseen      uint64 // unmasks that are not among the records, as the handling of a masked port shows
 	aboutPorts  bool   // there is a record about a port
 	sweeps      bool   // the policy's tick looks at every word
 	requests    Requests
@@ -340,23 +340,24 @@ func (a *Analyzer) notePort(ev *evtchn.Event, target evtchn.VCPU, vt *vcpuTrack,
 	case evtchn.KindPendClear:
 		a.noteClear(ev, target, t)
 	case evtchn.KindMaskRead:
-		if ev.Res == 0 && t.shut && ev.Inferred() {
-			a.unseen, t.shut = a.unseen+1, false
+		if ev.Res == 0 {
+			a.noteOpen(ev, target, t)
 		}
 		if ev.Res == 1 && !t.stop.ok() {
 			t.stop = a.step(ev, target)
 		}
 	case evtchn.KindMaskTAS:
-		t.shut = true
+		a.noteMask(ev, target, t)
 		a.noteMasked(ev, t)
 	case evtchn.KindMaskClear, evtchn.KindMaskTAC:
+		a.noteUnmask(ev, target, t)
 		if ev.Kind == evtchn.KindMaskTAC && ev.Res == 0 {
 			return
 		}
 		if t.drop != nil {
 			a.closeDrop(t)
 		}
-		t.unmask, t.shut = a.step(ev, target), false
+		t.unmask = a.step(ev, target)
 		a.unmasks++
 		if a.state.Pending(ev.Port) == evtchn.One {
 			t.addExposure(ev.Time)
@@ -409,6 +410,7 @@ func (a *Analyzer) notePort(ev *evtchn.Event, target evtchn.VCPU, vt *vcpuTrack,
 		if vt == nil {
 			return
 		}
+		a.noteHandled(ev, target, t)
 		pk := a.pick(ev, target, t)
 		if a.deferring {
 			pk.pending = true

@@ -66,7 +66,7 @@ func (a *Analyzer) doubts() (list, settle []string) {
 		by("the probes %s, as evtrace probes prints them", names)
 	}
 	if a.unmasksMissing() {
-		say("%s deliveries are of ports that the records have as masked, so unmasks were not recorded", group(a.unseen))
+		say("%s", a.doubtUnseen())
 		by("%s", a.settleUnmasks())
 	}
 	if a.gapInside {
@@ -83,22 +83,6 @@ func (a *Analyzer) doubts() (list, settle []string) {
 		by("a larger buffer for each vcpu (buffer_size_kb), or tracing stopped sooner after the fault")
 	}
 	return list, settle
-}
-
-// unmasksMissing reports whether so many unmasks are provably missing that they were recorded under another name, or not at all. Kprobes
-// that the kernel skips make one in a hundred or so.
-func (a *Analyzer) unmasksMissing() bool {
-	return a.state.Observed && a.gaps == 0 && len(a.meta.Unprobed) == 0 && a.unseen > 10 && a.unseen*20 > a.unmasks
-}
-
-func (a *Analyzer) settleUnmasks() string {
-	s := "the probe unmask, as evtrace probes prints it"
-	for _, name := range a.meta.Unknown {
-		if strings.Contains(name, "unmask") {
-			return fmt.Sprintf("the records called %s, if they are unmasks: import the capture with --map %s=unmask, or give the probe the name unmask", name, name)
-		}
-	}
-	return s
 }
 
 // missing lists what the trace lacks, as sentences without their full stop.
@@ -125,6 +109,9 @@ func (a *Analyzer) missing() []string {
 			lost = count(m.Lost, "record")
 		}
 		say("%s: %s lost", count(a.gaps, "gap"), lost)
+	}
+	if s := a.missingUnseen(); s != "" {
+		list = append(list, s)
 	}
 	if len(m.Unknown) > 0 {
 		say("records without a meaning to the importer: %s", strings.Join(m.Unknown, ", "))

@@ -145,7 +145,12 @@ func TestRenamedProbe(t *testing.T) {
 	}
 	r := judgeText(t, text, side)
 	settle := strings.Join(r.Settle, "\n")
-	if r.Verdict != VerdictUnknown || len(r.Findings) > 0 || !strings.Contains(r.headline(), "of ports that the records have as masked") || !strings.Contains(settle, "--map my_unmask=unmask") {
+	for i := range r.Findings {
+		if f := &r.Findings[i]; f.Cause != CauseUnseenUnmask {
+			t.Errorf("got %s, which is %s, want nothing but %s", f.ID, f.Cause, CauseUnseenUnmask)
+		}
+	}
+	if r.Verdict != VerdictUnknown || r.Totals.Unknown == 0 || uint64(len(r.Findings)) != r.Totals.Unknown || !strings.Contains(r.headline(), "of ports that the records have as masked") || !strings.Contains(settle, "--map my_unmask=unmask") {
 		t.Errorf("got %s\n%s", r.headline(), settle)
 	}
 }

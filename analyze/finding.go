@@ -45,6 +45,7 @@ const (
 	CauseRepeated        Cause = "picked-again"                   // a vcpu picked a port whose event had been picked
 	CauseNotAccepted     Cause = "picked-by-non-owner"            // a vcpu picked a port that it does not accept
 	CauseUnbound         Cause = "dropped-while-unbound"          // the send came before the channel was bound, and the bind raised nothing
+	CauseUnseenUnmask    Cause = "unmasked-unseen"                // it was masked and is handled, and no record unmasks it
 	CauseUnknown         Cause = "unknown"
 )
 
@@ -82,6 +83,8 @@ func (c Cause) text() string {
 		return "it was picked again without a new event"
 	case CauseNotAccepted:
 		return "a vcpu picked it that does not accept it"
+	case CauseUnseenUnmask:
+		return "something unmasked it that no record shows"
 	}
 	return "the trace does not say"
 }

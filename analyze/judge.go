@@ -297,7 +297,7 @@ func (a *Analyzer) noteClose(st step, t *portTrack) {
 		}
 	}
 	t.begin(step{})
-	t.armed, t.shut = false, false
+	t.unseen.mask = step{}
 }
 
 // noteDrop opens a finding about an event without a taker. It is reported when no more sends can fall to it.
@@ -347,6 +347,7 @@ func (a *Analyzer) Finish() *Report {
 			a.finishPort(evtchn.Port(i), t)
 		}
 	}
+	a.finishUnseen()
 	for i := range a.state.V {
 		if a.state.V[i].InUpcall && !a.state.Observed {
 			a.costs.Upcalls++

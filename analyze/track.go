@@ -99,7 +99,6 @@ type portTrack struct {
 	armed   bool // PEND has been set since the last delivery
 	drop    *draft
 	used    bool // it has had an event
-	shut    bool // masked, as far as the records tell
 	viaXen  bool // the capture shows an unmask of it by EVTCHNOP_unmask
 
 	// The episode.
@@ -127,6 +126,7 @@ type portTrack struct {
 	passed    step   // then, or with FIFO: the first upcall of its vcpu, since it was exposed, that did not handle it
 	passes    uint64 // how many there were
 	stats     portStats
+	unseen    unseen
 	handledAt evtchn.Seq // last delivery, or clearing, of any episode
 }
 

@@ -42,7 +42,8 @@ type Meta struct {
 	Ties     uint64 `json:"ties,omitempty"`      // records with the time of the one before them, which is another vcpu's
 	Backward uint64 `json:"backward,omitempty"`  // records with a time before that of the one before them
 
-	// Records that are not there, by name: what kprobe_profile counts as missed while the kernel ran, and what the capture itself proves.
+	// Records that are not there, by name: what kprobe_profile counts as missed while the kernel ran (0 if it missed none; no name if it
+	// does not tell), and what the capture itself proves.
 	Missed  map[string]uint64 `json:"missed,omitempty"`
 	Deduced map[string]uint64 `json:"deduced,omitempty"`
 }

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/evtrace/evtrace/analyze"
 )
 
 // nasty is an input of testdata/nasty, what makes it nasty, and what import must say to it.
@@ -21,7 +23,12 @@ type nasty struct {
 }
 
 // beside are the side files of the corpus' dom0, for captures.
-var beside = []string{"--context", filepath.Join("testdata", "nasty", "dom0")}
+var beside = besides("dom0")
+
+// besides gives the side files of that folder of the corpus.
+func besides(dir string) []string {
+	return []string{"--context", filepath.Join("testdata", "nasty", dir)}
+}
 
 // nastyInputs are what people send. Where a tool of this kind is known to have stumbled over the like, the report is named.
 var nastyInputs = []nasty{
@@ -55,6 +62,10 @@ var nastyInputs = []nasty{
 		says: []string{`note: 1 broken line: line 17, byte 1158: a number is out of range: `, `note: 1 record of a vcpu that the trace should not have: line 34: vcpu 400 of 2`}, args: beside},
 	{file: "long-line.txt.gz", why: "a line of 70,000 bytes",
 		says: []string{`note: 1 broken line: line 17, byte 1158: no TASK-PID \[cpu\] in front: `}, verdict: "clean", args: beside},
+	{file: "unprobed-unmask.txt", why: "a module clears MASK by itself, and no probe missed that",
+		verdict: "unknown", args: besides("dom0-missed-none")},
+	{file: "unprobed-unmask.txt", why: "the same, but the kernel skipped as many unmasks", verdict: "clean", args: besides("dom0-missed-three")},
+	{file: "unprobed-unmask.txt", why: "the same, and nothing tells how many the kernel skipped", verdict: "clean", args: beside},
 	{file: "holes.txt", why: "a crash left a hole of zero bytes in the file",
 		says: []string{`note: 1 broken line: line 25, byte 1969: `, `note: the header counts 128 records, and 123 are here`}, verdict: "clean", args: beside},
 	{file: "crlf.txt", why: "it went through a mail program that ends lines its own way", verdict: "clean", args: beside},
@@ -136,6 +147,37 @@ func TestNasty(t *testing.T) {
 	for _, f := range files {
 		if !f.IsDir() && !used[f.Name()] && f.Name() != "README.md" {
 			t.Errorf("testdata/nasty/%s: nobody says what must be said to it", f.Name())
+		}
+	}
+}
+
+// TestUnprobedUnmask wants a trace to be undecided in which a port is unmasked by something that is not probed, and the port named.
+func TestUnprobedUnmask(t *testing.T) {
+	for _, tt := range []struct {
+		dir    string
+		code   int
+		says   string
+		unseen int
+	}{
+		{"dom0-missed-none", 20, "3 deliveries are of ports that the records have as masked, and the probe unmask missed nothing", 1},
+		{"dom0-missed-three", 0, "", 0},
+		{"dom0", 0, "3 unmasks were not recorded, as deliveries of masked ports show", 0},
+	} {
+		out := filepath.Join(t.TempDir(), "x.evt")
+		must(t, 0, append([]string{"import", "-q", filepath.Join("testdata", "nasty", "unprobed-unmask.txt"), "-o", out}, besides(tt.dir)...)...)
+		r := decode[analyze.Report](t, must(t, tt.code, "analyze", "--json", out))
+		if text := strings.Join(append(r.Doubts, r.Missing...), "\n"); !strings.Contains(text, tt.says) {
+			t.Errorf("%s: want %q in\n%s", tt.dir, tt.says, text)
+		}
+		if len(r.Findings) != tt.unseen {
+			t.Fatalf("%s: got %d findings, want %d", tt.dir, len(r.Findings), tt.unseen)
+		}
+		for _, f := range r.Findings {
+			why := strings.Join(f.Why, " ")
+			if f.Kind != analyze.KindUnknown || f.Cause != analyze.CauseUnseenUnmask || f.Port != 65 || f.NoticedVCPU != 0 ||
+				f.PendingAt == nil || !strings.Contains(why, "2 more times") || !strings.Contains(why, "went unnoticed for up to 20.1 ms") {
+				t.Errorf("%s: got %+v", tt.dir, f)
+			}
 		}
 	}
 }

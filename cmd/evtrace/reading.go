@@ -69,8 +69,8 @@ func (r *readingReport) sentences() []string {
 	if len(r.Unknown) > 0 {
 		s = append(s, "not understood: "+byCount(r.Unknown))
 	}
-	if len(r.Missed) > 0 {
-		s = append(s, "missed by kprobes, as kprobe_profile counts: "+byCount(r.Missed))
+	if missed := byCount(r.Missed); missed != "" {
+		s = append(s, "missed by kprobes, as kprobe_profile counts: "+missed)
 	}
 	if len(r.Deduced) > 0 {
 		s = append(s, "missing, as other records prove: "+byCount(r.Deduced))
@@ -81,11 +81,12 @@ func (r *readingReport) sentences() []string {
 // maxCounted is how many names byCount gives.
 const maxCounted = 12
 
-// byCount lists names with their numbers, the largest first.
+// byCount lists names with their numbers, the largest first, those with 0 left out.
 func byCount(m map[string]uint64) string {
 	names := slices.SortedFunc(maps.Keys(m), func(a, b string) int {
 		return cmp.Or(cmp.Compare(m[b], m[a]), cmp.Compare(a, b))
 	})
+	names = slices.DeleteFunc(names, func(name string) bool { return m[name] == 0 })
 	var parts []string
 	for i, n := range names {
 		if i == maxCounted {
