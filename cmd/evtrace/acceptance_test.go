@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -156,6 +158,95 @@ func TestCaptureRoundTrip(t *testing.T) {
 			t.Errorf("%s is judged otherwise than the import", filepath.Base(other))
 		}
 	}
+}
+
+// capturesIn lists the captures below a folder, by what their first bytes or their names say: ftrace in any form, trace.dat, binaries of
+// xentrace, and what the console of Xen printed.
+func capturesIn(t *testing.T, root string) []string {
+	t.Helper()
+	var list []string
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		name := strings.TrimSuffix(d.Name(), ".zst")
+		switch {
+		case strings.HasPrefix(name, "trace") && name != "trace_clock.txt", strings.HasPrefix(name, "ftrace"), strings.HasSuffix(name, ".bin"),
+			strings.HasPrefix(name, "xl-dmesg"):
+			list = append(list, path)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+// TestEveryCapture imports every real capture, checks it, and takes it through text and back. A console without a dump is refused, with
+// a hint.
+func TestEveryCapture(t *testing.T) {
+	root := capturesDir(t)
+	if root == "" {
+		t.Skip("the captures are missing")
+	}
+	kinds := make(map[string]int)
+	for _, path := range capturesIn(t, root) {
+		name, _ := filepath.Rel(root, path)
+		t.Run(name, func(t *testing.T) {
+			info, err := os.Stat(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if (testing.Short() || raceDetector) && info.Size() > 8<<20 {
+				t.Skip("it is large")
+			}
+			dir := t.TempDir()
+			a, b, text := filepath.Join(dir, "a.evt"), filepath.Join(dir, "b.evt"), filepath.Join(dir, "a.txt")
+			if strings.HasPrefix(filepath.Base(path), "xl-dmesg") {
+				data, err := os.ReadFile(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !bytes.Contains(data, []byte("Event channel information for domain")) {
+					kinds["refused"]++
+					if r := evtrace(t, "import", "-q", path, "-o", a); r.code != codeUnreadable || !strings.Contains(r.err, "evtrace: hint: ") {
+						t.Errorf("exit code %d, want %d and a hint\n%s", r.code, codeUnreadable, r.err)
+					}
+					return
+				}
+			}
+			kinds[filepath.Ext(strings.TrimSuffix(path, ".zst"))]++
+			must(t, 0, "import", "-q", path, "-o", a)
+			must(t, 0, "check", a)
+			must(t, 0, "export", a, "-o", text)
+			must(t, 0, "import", "-q", "--strict", text, "-o", b)
+			again := filepath.Join(dir, "b.txt")
+			must(t, 0, "export", b, "-o", again)
+			if !sameBytes(t, text, again) {
+				t.Error("file -> text -> file -> text is not the same")
+			}
+		})
+	}
+	for _, kind := range []string{".txt", ".dat", ".bin"} {
+		if kinds[kind] == 0 {
+			t.Errorf("no capture of kind %s below %s: %v", kind, root, kinds)
+		}
+	}
+}
+
+// sameBytes compares two files.
+func sameBytes(t *testing.T, a, b string) bool {
+	t.Helper()
+	x, err := os.ReadFile(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	y, err := os.ReadFile(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(x) > 0 && bytes.Equal(x, y)
 }
 
 // TestReadingChangesNothing wants trace files to be the same after everything that reads them.
