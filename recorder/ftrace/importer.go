@@ -24,7 +24,7 @@ var (
 
 // Options of an import. The zero value is good.
 type Options struct {
-	Strict   bool              // a broken line is an error instead of a note
+	Strict   bool              // a broken line, a vcpu or a port that the trace does not have is an error instead of a note
 	TSCHz    float64           // frequency of the TSC in Hz; 0: what the side files say
 	Maps     []Map             // what events of the user's own stand for
 	Context  string            // directory of the side files; "": beside the trace
@@ -335,6 +335,14 @@ func (im *Importer) read() error {
 			im.beyond.add("%s: vcpu %d of %d", im.src.place(), r.cpu, im.head.cpus)
 			if im.opt.Strict {
 				return fmt.Errorf("%s: %s: %w: vcpu %d, but the trace has %d", im.name, im.src.place(), ErrLine, r.cpu, im.head.cpus)
+			}
+			continue
+		}
+		if r.have&fPort != 0 && r.id != prDevWrite && im.inf.port(r.a) == evtchn.NoPort {
+			im.w.unpush()
+			im.portless.add("%s: port %d", im.src.place(), r.a)
+			if im.opt.Strict {
+				return fmt.Errorf("%s: %s: %w: port %d, want 1 to %d", im.name, im.src.place(), ErrLine, r.a, im.st.Ports()-1)
 			}
 			continue
 		}

@@ -368,6 +368,27 @@ func TestBrokenLine(t *testing.T) {
 	}
 }
 
+// A record of a port that the ABI lacks is left out, counted and located; with Strict it is fatal.
+func TestPortOfNoABI(t *testing.T) {
+	text := capture("0 d.h1. 1.000 clear port=1\n0 d.h1. 1.001 clear port=4096\n0 d.h1. 1.002 clear port=4095\n")
+	evs, im := importText(t, text, SideFiles{})
+	if notes := strings.Join(im.FinalMeta().Notes, "\n"); !strings.Contains(notes, "1 record of a port that the ABI lacks: line 6: port 4096") {
+		t.Errorf("got %s", notes)
+	}
+	for i := range evs {
+		if evs[i].Port > 4095 {
+			t.Errorf("got %+v", evs[i])
+		}
+	}
+	im, err := New(strings.NewReader(text), "test", SideFiles{}, Options{Strict: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = drain(im); !errors.Is(err, ErrLine) || !strings.Contains(err.Error(), "port 4096, want 1 to 4095") {
+		t.Errorf("strict: got %v, want the port", err)
+	}
+}
+
 func TestMeta(t *testing.T) {
 	side := SideFiles{TraceClock: "local global [x86-tsc]\n", Console: "(XEN) [ 0.4] Detected 2500.000 MHz processor.\n"}
 	text := "# entries-in-buffer/entries-written: 1/5   #P:4\n          <idle>-0       [003] d.h1. 153552854953: mystery: x\nCPU:2 [LOST 9 EVENTS]\n"

@@ -225,10 +225,7 @@ func (in *infer) dispatch(pos int64, r *record) {
 	c := &in.cpus[r.cpu]
 	p := evtchn.NoPort
 	if r.have&fPort != 0 {
-		if p = in.port(r.a); p == evtchn.NoPort && r.id != prDevWrite {
-			in.im.portless.add("port %d", r.a)
-			return
-		}
+		p = in.port(r.a) // NoPort only for prDevWrite: others have been refused
 	}
 	switch r.id {
 	case prUpcall:
