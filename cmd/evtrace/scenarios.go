@@ -87,7 +87,7 @@ func (a *app) listScenarios(json bool) error {
 	if json {
 		return a.printJSON(list)
 	}
-	b.WriteString("\nThe second column is what a recording of it must give under its own policy. Those that are bounded have no\ntimes: they are for \"evtrace explore\".\n\"evtrace scenarios NAME\" prints one.\n")
+	b.WriteString("\nThe second column is what a recording of it must give under its own policy. Those that are bounded\nhave no times: they are for \"evtrace explore\".\n\"evtrace scenarios NAME\" prints one.\n")
 	return a.print(b.String())
 }
 
