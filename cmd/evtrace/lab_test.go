@@ -173,9 +173,14 @@ func labCapture(t *testing.T, dir, abi string) {
 // labLosses matches the moments in a text with the findings.
 var labLosses = regexp.MustCompile(`\s(\d+): bug_lost: .* port=(\d+) cpu=(\d+)`)
 
-// labBug wants a finding for every unmask of a pending port on another vcpu, and none besides.
+// labBug wants a finding for every unmask of a pending port on another vcpu, and none besides; and that probes says whose unmask it is.
 func labBug(t *testing.T, dir string, r *analyze.Report) {
 	t.Helper()
+	for _, log := range []string{"probes.log", "record.log"} {
+		if text := readText(t, dir, log); !strings.Contains(text, "with evbug:evbug_unmask in the place of evtchn_2l_unmask") {
+			t.Errorf("%s does not say that the kernel's unmask was replaced:\n%s", log, text)
+		}
+	}
 	used := make([]bool, len(r.Findings))
 	lines, found := 0, 0
 	for _, m := range labLosses.FindAllStringSubmatch(readText(t, dir, "truth-trace.txt"), -1) {

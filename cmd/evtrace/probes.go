@@ -75,7 +75,7 @@ needs, in the language of kprobe_events: %di is the first argument, %si the seco
   evtrace probes --list
   evtrace probes --kernel System.map --abi 2l --definitions
   evtrace probes --kernel any -o record.sh
-  evtrace probes -o record.sh --probe 'unmask=mymod:my_unmask port=%di' --probe 'hc_send=mymod:my_notify port=%si'`,
+  evtrace probes -o record.sh --probe 'unmask=mymod:my_unmask port=%di'`,
 		Args: exactly(0, "none: --kernel names a kernel"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			modes := 0
