@@ -21,7 +21,7 @@ func (r *Report) headline() string {
 	head := string(r.Verdict)
 	switch r.Verdict {
 	case VerdictClean:
-		return fmt.Sprintf("clean: no event was missed (%s, %s delivered)%s.%s", count(t.Episodes, "event"), group(t.Delivered), r.left(), r.early())
+		return fmt.Sprintf("clean: no event was missed (%s, %s delivered)%s.%s%s", count(t.Episodes, "event"), group(t.Delivered), r.left(), r.early(), r.before())
 	case VerdictLost:
 		add(KindLost, strings.TrimSpace(of+"lost"))
 	case VerdictViolated:
@@ -72,6 +72,14 @@ func (r *Report) early() string {
 		return ""
 	}
 	return " The recording ends early: this is about what came before."
+}
+
+// before says what a capture that is clean cannot speak of: it begins in the middle of things.
+func (r *Report) before() string {
+	if r.Trace.Source == "sim" {
+		return ""
+	}
+	return " An event that was lost before the capture began does not show in it: evtrace doctor tells of such."
 }
 
 // ports names the ports of the findings of a kind, if they are few.
