@@ -4,16 +4,18 @@
 #
 # usage: sh record.sh [-s SECONDS] [-o FILE.tar] [-b KB] [-c CLOCK] [-a ABI] [-n]
 #        sh record.sh clean
-#   -s SECONDS   how long (0: until Ctrl-C). Ctrl-C ends it at any time, and keeps what was recorded
+#   -s SECONDS   how long (0: until Ctrl-C). Ctrl-C ends the recording and keeps it; while it is saved, Ctrl-C does nothing
 #   -o FILE.tar  the archive; it must not exist. Default: named after this machine and the time
 #   -b KB        ring buffer for each vcpu
 #   -c CLOCK     trace clock
 #   -a ABI       2l or fifo (auto: find out)
-#   -n           do not have Xen print its ports (debug key e), which takes long over a slow serial console
-#   clean        remove what a recording that was killed (kill -9) left in the kernel
+#   -n           do not have Xen print its ports (debug key e). It does so before and after, which takes long over a slow serial
+#                console, and can push older lines out of the ring that xl dmesg shows: save those first, or leave the dumps out
+#   clean        remove what a recording that was killed (kill -9), or could not be saved, left in the kernel
 #
 # It uses a tracing instance of its own and a group of kprobes of its own, both called @GROUP@, and touches nobody else's
-# tracing. Both are gone when it ends, however it ends. It needs root and tracefs, compiles nothing and loads no module.
+# tracing. Both are gone when it ends, unless it was killed by kill -9, or the trace could not be saved: then it says how to
+# save it from the kernel. It needs root and tracefs, compiles nothing and loads no module.
 set -u
 umask 077
 LC_ALL=C
@@ -31,7 +33,7 @@ nl='
 
 say() {
 	echo "record: $*" >&2
-	[ -z "$dir" ] || echo "$*" >> "$dir/$name/record.log"
+	[ -z "$dir" ] || echo "$*" 2> /dev/null >> "$dir/$name/record.log"
 }
 note() { say "note: $*"; }
 die() { # die MESSAGE [HINT]
@@ -81,18 +83,20 @@ cleanup() {
 		mine=
 		remove
 	fi
-	if [ -n "$dir" ]; then
+	if [ -n "$dir" ] && [ "$phase" != saving ]; then # what was recorded, and is not in an archive yet, stays
 		rm -rf "$dir"
 		dir=
 	fi
 }
-signal() { # signal STATUS: it ends a recording, which is kept; anything else is undone
-	if [ "$phase" = recording ]; then
+signal() { # signal STATUS: it ends a recording, which is kept; what comes before that is undone
+	case $phase in
+	recording)
+		trap '' INT TERM HUP # nothing is to disturb the saving, nor the programs that do it
 		phase=stopped
 		[ -z "$sleeper" ] || kill "$sleeper" 2> /dev/null
-		return
-	fi
-	[ "$phase" = stopped ] && return
+		return ;;
+	stopped | saving) return ;;
+	esac
 	say "stopped: nothing is left"
 	exit "$1" # through cleanup
 }
@@ -284,6 +288,14 @@ until echo "$kb" 2> /dev/null > "$i/buffer_size_kb"; do
 	kb=$((kb / 2))
 	note "the kernel has less memory than that: $kb KB for each vcpu"
 done
+# A full ring buffer makes a text of three times its size, and gzip a sixth of that; the archive is made beside it.
+need=$((kb * cpus))
+command -v gzip > /dev/null 2>&1 || need=$((need * 6))
+room=$(df -Pk "$dir" 2> /dev/null | awk 'NR == 2 {print $4}')
+case $room in
+'' | *[!0-9]*) ;; # no df, or one that says something else
+*) [ "$room" -ge "$need" ] || note "beside $out there is room for $room KB, and full ring buffers may need $need KB: -o elsewhere, or a smaller buffer (-b)" ;;
+esac
 lsevtchn=$(tool lsevtchn) || note "no lsevtchn: which port is whose peer must be deduced"
 xl=$(tool xl) || note "no xl: Xen's console, and the TSC's frequency, are missing"
 uname -a > "$d/uname.txt"
@@ -300,44 +312,54 @@ done
 echo 1 > "$i/tracing_on"
 if [ "$seconds" = 0 ]; then
 	say "recording ($abi ABI, $cpus vcpus, $kb KB each) until Ctrl-C"
-	seconds=86400
 else
 	say "recording ($abi ABI, $cpus vcpus, $kb KB each) for $seconds s; Ctrl-C ends it before"
 fi
-if [ $phase = recording ]; then
-	sleep "$seconds" &
+nap=$seconds
+[ "$seconds" != 0 ] || nap=86400 # one day after the other
+while [ $phase = recording ]; do
+	sleep "$nap" &
 	sleeper=$!
 	[ $phase = recording ] || kill "$sleeper" 2> /dev/null
 	wait "$sleeper"
 	sleeper=
-fi
-echo 0 > "$i/tracing_on"
+	[ "$seconds" = 0 ] || break
+done
+trap '' INT TERM HUP
 phase=saving
+echo 0 > "$i/tracing_on"
+say "saving: signals are ignored until it is done"
 snapshot after
 echo 0 > "$i/events/enable"
 xen_log after
 
-say "saving"
-if command -v gzip > /dev/null 2>&1; then
-	{ cat "$i/trace" || echo "$?" > "$dir/bad"; } | gzip -1 > "$d/trace.txt.gz" || echo "$?" > "$dir/bad"
-else
-	cat "$i/trace" > "$d/trace.txt" || echo "$?" > "$dir/bad"
-fi
-[ ! -e "$dir/bad" ] || die "the trace could not be saved: is there room beside $out?"
 grep "^[pr][0-9]*:$group/" "$t/kprobe_events" > "$d/kprobes-accepted.txt"
 cat "$t/kprobe_profile" > "$d/kprobe_profile.txt"
 cat "$i/trace_clock" > "$d/trace_clock.txt"
 mkdir "$d/stats"
 for c in "$i"/per_cpu/cpu*; do cat "$c/stats" > "$d/stats/${c##*/}.txt"; done
+if command -v gzip > /dev/null 2>&1; then
+	failed=$({ { cat "$i/trace" || echo cat >&3; } | gzip -1 > "$d/trace.txt.gz" || echo gzip >&3; } 3>&1)
+else
+	failed=$(cat "$i/trace" > "$d/trace.txt" || echo cat)
+fi
+if [ -n "$failed" ]; then
+	mine= # the records stay in the kernel too
+	die "the trace could not be saved whole: what is there is in $d, and all records are still in the kernel" \
+		"with room elsewhere: cat $i/trace > ELSEWHERE/trace.txt, beside the other files of $d; then sh $0 clean"
+fi
 mine=
 remove
-awk '/^entries:/ {n += $2} /^overrun:|^dropped events:/ {lost += $NF}
-	END {printf "%d records", n; if (lost) printf "; %d older ones were overwritten: a larger buffer (-b), or fewer seconds (-s)", lost}' "$d"/stats/* > "$dir/said"
-say "$(cat "$dir/said")"
+said=$(awk '/^entries:/ {n += $2} /^overrun:|^dropped events:/ {lost += $NF}
+	END {printf "%d records", n; if (lost) printf "; %d older ones were overwritten: a larger buffer (-b), or fewer seconds (-s)", lost}' "$d"/stats/*)
+say "$said"
 misses=$(awk -v names=" $(sed 's|^[^/]*/\([^ ]*\).*|\1|' "$d/kprobes-accepted.txt" | tr '\n' ' ')" 'index(names, " " $1 " ") {n += $3} END {print n + 0}' "$d/kprobe_profile.txt")
 [ "$misses" = 0 ] || note "$misses hits were missed, because another probe was being handled on the vcpu: evtrace knows of such"
 
-tar -cf "$out.partial" -C "$dir" "$name" && mv "$out.partial" "$out" || { rm -f "$out.partial"; die "cannot write $out"; }
+tar -cf "$out.partial" -C "$dir" "$name" && mv "$out.partial" "$out" || {
+	rm -f "$out.partial"
+	die "cannot write $out: the trace and all other files are in $d" "with room for it: tar -cf $out -C $dir $name, and evtrace import $out"
+}
 rm -rf "$dir"
 dir=
 say "done: evtrace import $out"

@@ -296,6 +296,145 @@ func TestStopped(t *testing.T) {
 	})
 }
 
+// TestSaving: while it saves, no signal stops it, nor the programs that save.
+func TestSaving(t *testing.T) {
+	eachShell(t, func(t *testing.T, shell []string) {
+		for _, first := range []bool{false, true} { // the recording ends by a signal too
+			m := newMachine(t, shell, newFakeKernel(t).uses(TwoLevel))
+			write(t, m.bin, map[string]string{"gzip": "#!/bin/sh\necho > $WORK/saving\n/bin/sleep 1\nexec /bin/gzip \"$@\"\n"})
+			if err := os.Chmod(filepath.Join(m.bin, "gzip"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			seconds := "5"
+			if first {
+				seconds = "77"
+			}
+			c := m.command(scripts(t, Options{})["known"], nil, "-s", seconds, "-o", "c.tar")
+			var out bytes.Buffer
+			c.Stdout, c.Stderr = &out, &out
+			if err := c.Start(); err != nil {
+				t.Fatal(err)
+			}
+			signal := func(sig syscall.Signal) {
+				if err := syscall.Kill(-c.Process.Pid, sig); err != nil { // as a terminal does it: the programs as well
+					t.Fatal(err)
+				}
+			}
+			if first {
+				m.await(filepath.Join(m.work, "sleeping"))
+				signal(syscall.SIGINT)
+			}
+			m.await(filepath.Join(m.work, "saving"))
+			for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+				signal(sig)
+			}
+			if err := c.Wait(); err != nil || !strings.Contains(out.String(), "done: evtrace import c.tar") {
+				t.Errorf("%v\n%s", err, out.String())
+			}
+			m.clean("c.tar", "saving")
+			if out, err := exec.Command("tar", "-xOf", filepath.Join(m.work, "c.tar"), "c/trace.txt.gz").Output(); err != nil || len(out) == 0 {
+				t.Errorf("the trace: %d bytes, %v", len(out), err)
+			}
+		}
+	})
+}
+
+// TestFull: on a full disk, what was recorded is kept, and the script says where.
+func TestFull(t *testing.T) {
+	eachShell(t, func(t *testing.T, shell []string) {
+		for _, tt := range []struct {
+			program, text string
+			want          []string
+			kernel        bool // the records stay there
+		}{
+			{"tar", "echo half > c.tar.partial; exit 1", []string{"error: cannot write c.tar: the trace and all other files are in c.tar.d/c", "hint: with room for it: tar -cf c.tar -C c.tar.d c"}, false},
+			{"gzip", "echo half; exit 1", []string{"error: the trace could not be saved whole: what is there is in c.tar.d/c", "/instances/evtrace/trace > "}, true},
+			{"cat", `case $1 in */instances/evtrace/trace) exit 1 ;; esac; exec /bin/cat "$@"`, []string{"error: the trace could not be saved whole"}, true},
+		} {
+			m := newMachine(t, shell, newFakeKernel(t).uses(TwoLevel))
+			if err := os.WriteFile(filepath.Join(m.bin, tt.program), []byte("#!/bin/sh\n"+tt.text+"\n"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			script := scripts(t, Options{})["known"]
+			code, out := m.run(script, nil, "-o", "c.tar")
+			if code != 1 {
+				t.Errorf("%s: exit code %d, want 1\n%s", tt.program, code, out)
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(out, want) {
+					t.Errorf("%s: it does not say %q:\n%s", tt.program, want, out)
+				}
+			}
+			for _, name := range []string{"trace.txt.gz", "kprobes-accepted.txt", "kprobe_profile.txt", "xl-dmesg.after.txt", "stats/cpu1.txt"} {
+				if _, err := os.Stat(filepath.Join(m.work, "c.tar.d/c", name)); err != nil {
+					t.Errorf("%s: %v", tt.program, err)
+				}
+			}
+			_, err := os.Stat(filepath.Join(m.root, "sys/kernel/tracing/instances/evtrace/trace"))
+			if kept := err == nil; kept != tt.kernel {
+				t.Errorf("%s: the records are still in the kernel: %v, want %v", tt.program, kept, tt.kernel)
+			}
+			if tt.kernel {
+				if code, out := m.run(script, nil, "clean"); code != 0 {
+					t.Errorf("%s: exit code %d\n%s", tt.program, code, out)
+				}
+			}
+			m.clean("c.tar.d")
+		}
+	})
+}
+
+// TestRoom: too little room beside the archive is said before anything is recorded.
+func TestRoom(t *testing.T) {
+	eachShell(t, func(t *testing.T, shell []string) {
+		for _, tt := range []struct {
+			df   string
+			note bool
+		}{
+			{`printf 'Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/x 9 9 1999 99%% /\n'`, true},
+			{`printf 'Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/x 9 9 2000 99%% /\n'`, false},
+			{"exit 127", false},
+		} {
+			m := newMachine(t, shell, newFakeKernel(t).uses(TwoLevel))
+			if err := os.WriteFile(filepath.Join(m.bin, "df"), []byte("#!/bin/sh\n"+tt.df+"\n"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			code, out := m.run(scripts(t, Options{})["known"], nil, "-o", "c.tar", "-b", "1000")
+			if note := strings.Contains(out, "note: beside c.tar there is room for 1999 KB, and full ring buffers may need 2000 KB"); code != 0 || note != tt.note {
+				t.Errorf("%s: exit code %d, note %v, want %v:\n%s", tt.df, code, note, tt.note, out)
+			}
+			m.clean("c.tar")
+		}
+	})
+}
+
+// TestEndless: -s 0 goes on for more than the day that one sleep takes, until a signal.
+func TestEndless(t *testing.T) {
+	eachShell(t, func(t *testing.T, shell []string) {
+		m := newMachine(t, shell, newFakeKernel(t).uses(TwoLevel))
+		if err := os.WriteFile(filepath.Join(m.bin, "sleep"), []byte(`#!/bin/sh
+case $1 in 86400) ;; *) exit 0 ;; esac
+[ -e $WORK/slept ] || { echo > $WORK/slept; exit 0; }
+echo > $WORK/sleeping
+exec /bin/sleep 60
+`), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		c := m.command(scripts(t, Options{})["known"], nil, "-s", "0", "-o", "c.tar")
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		m.await(filepath.Join(m.work, "sleeping"))
+		if err := c.Process.Signal(syscall.SIGINT); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Wait(); err != nil {
+			t.Error(err)
+		}
+		m.clean("c.tar", "slept")
+	})
+}
+
 // await waits for a file that another process makes.
 func (m *machine) await(name string) {
 	m.t.Helper()
