@@ -18,6 +18,7 @@ type PolicyReport struct {
 	Identical      bool            `json:"identical"`           // the recorded policy reproduces the trace event for event
 	Predicted      bool            `json:"predicted"`           // the trace is a capture: the first row is what it shows, the others are predictions
 	Latencies      []Latencies     `json:"latencies,omitempty"` // of a capture: what the predictions are drawn from
+	NotShown       string          `json:"not_shown,omitempty"` // of a capture: why nothing can be predicted about its unmasks
 	Divergence     *DivergenceInfo `json:"divergence,omitempty"`
 	Policies       []PolicyResult  `json:"policies"`
 }

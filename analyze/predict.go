@@ -113,7 +113,7 @@ func Predict(ctx context.Context, tr replay.Trace, policies []evtchn.Policy, opt
 	if err != nil {
 		return nil, err
 	}
-	r.Trace = rep.Trace
+	r.Trace, r.NotShown = rep.Trace, run.notShown
 	for _, d := range run.samples.Keys() {
 		r.Latencies = append(r.Latencies, Latencies{d.What(), d.N(), run.clock.of(d.Quantile(.1)), run.clock.of(d.Quantile(.5)), run.clock.of(d.Quantile(.9))})
 	}
@@ -138,6 +138,8 @@ type prediction struct {
 	clock   clock
 	samples *predict.Samples
 	read    uint64
+
+	notShown string // as that of the report
 }
 
 // pass reads the capture once, for all of the sinks. Each takes a good many events at a time: its own state is large, and wants to stay in
@@ -187,7 +189,22 @@ func (r *prediction) observe() (*Report, error) {
 		return nil, err
 	}
 	r.samples = h.Samples(r.popt.MinSamples)
-	return a.Finish(), nil
+	rep := a.Finish()
+	r.notShown = a.unmasksNotShown()
+	return rep, nil
+}
+
+// unmasksNotShown says why nothing can be foretold about the unmasks of a capture, or "" if it shows them.
+func (a *Analyzer) unmasksNotShown() string {
+	switch {
+	case a.ofDumps():
+		return "Console dumps do not show the unmasks, so nothing can be predicted about them: no policy is told from another."
+	case a.unmasks == 0 || slices.Contains(a.meta.Unprobed, "unmask"):
+		return "The capture does not show the unmasks, so nothing can be predicted about them: no policy is told from another by what it would have done there."
+	case a.unmasksMissing():
+		return "The capture does not show all unmasks, so nothing can be predicted about those that are missing: a policy may do otherwise there."
+	}
+	return ""
 }
 
 // draw is one prediction of one policy.
@@ -272,8 +289,11 @@ func (r *prediction) row(rep *Report, out *predict.Outcome) PolicyResult {
 	res.Predicted, res.Reruns, res.Changed = true, out.Reruns, out.Departures
 	res.WrongVCPU += out.WrongVCPU
 	res.Late += out.Late
-	res.Unknown += out.Unclear + out.Unseen + out.Circles
+	res.Unknown += out.Unclear + out.Undecided + out.Unseen + out.Circles
 	res.judge(rep.Verdict)
+	if r.notShown != "" && VerdictUnknown.worse(res.Verdict) {
+		res.Verdict = VerdictUnknown
+	}
 	res.Doubts = doubtsOf(out)
 	if out.Departed != nil {
 		res.FirstDeparture = out.Departed.Seq
@@ -346,9 +366,15 @@ func (r *prediction) delay(t evtchn.Time, ok bool) *int64 {
 	return r.clock.at(t)
 }
 
-// median puts the draws of one policy together: each number is its median, its spread the least and the most.
+// median puts the draws of one policy together: each number is its median, its spread the least and the most. Of what is unknown it takes the
+// most.
 func (r *prediction) median(rows []PolicyResult) PolicyResult {
 	res := rows[0]
+	for i := range rows { // what had to be assumed is told of the draw with most of it
+		if rows[i].Unknown > res.Unknown {
+			res.Unknown, res.Doubts = rows[i].Unknown, rows[i].Doubts
+		}
+	}
 	s := &Spread{Draws: len(rows), Verdicts: make(map[Verdict]int)}
 	for i := range rows {
 		s.Verdicts[rows[i].Verdict]++
@@ -374,7 +400,6 @@ func (r *prediction) median(rows []PolicyResult) PolicyResult {
 	s.Lost = count(func(p *PolicyResult) *uint64 { return &p.Lost })
 	s.Late = count(func(p *PolicyResult) *uint64 { return &p.Late })
 	for _, f := range []func(*PolicyResult) *uint64{
-		func(p *PolicyResult) *uint64 { return &p.Unknown },
 		func(p *PolicyResult) *uint64 { return &p.WrongVCPU },
 		func(p *PolicyResult) *uint64 { return &p.Delivered },
 		func(p *PolicyResult) *uint64 { return &p.Costs.Hypercalls },
@@ -391,11 +416,14 @@ func (r *prediction) median(rows []PolicyResult) PolicyResult {
 	s.P90 = delay(func(p *PolicyResult) *int64 { return &p.P90 })
 	s.P99 = delay(func(p *PolicyResult) *int64 { return &p.P99 })
 	s.MaxDelay = delay(func(p *PolicyResult) *int64 { return &p.MaxDelay })
-	// The verdict of most draws; of as many, the worse.
+	// The verdict of most draws; of as many, the worse. One draw that is not clean is a doubt of those that are.
 	for _, v := range []Verdict{VerdictClean, VerdictUnknown, VerdictLate, VerdictViolated, VerdictLost} {
 		if s.Verdicts[v] > 0 && (s.Verdicts[v] >= s.Verdicts[res.Verdict] || s.Verdicts[res.Verdict] == 0) {
 			res.Verdict = v
 		}
+	}
+	if res.Verdict == VerdictClean && s.Verdicts[VerdictClean] < len(rows) {
+		res.Verdict = VerdictUnknown
 	}
 	res.Spread = s
 	return res

@@ -9,8 +9,11 @@ import (
 // predicted writes the comparison of policies for a capture. Lines have at most 100 columns.
 func (r *PolicyReport) predicted(b *bytes.Buffer) {
 	c := r.Trace.clock()
-	fmt.Fprintf(b, "A capture of %s events. The first row is what it shows; all others are predicted, not computed: its\n"+
-		"operations as each policy carries them out, latencies drawn from those of the capture, and nobody reacting.\n\n", group(r.Trace.Events))
+	fmt.Fprintf(b, "A capture of %s events. The first row is what it shows. The others are predictions: what each policy\n"+
+		"would have made of the same operations, with latencies drawn from the capture, and nobody reacting.\n\n", group(r.Trace.Events))
+	if r.NotShown != "" {
+		b.WriteString(wrap(r.NotShown, 100, "") + "\n")
+	}
 	r.predictedTable(b, c)
 	named := 0
 	for i := range r.Policies {
@@ -20,7 +23,7 @@ func (r *PolicyReport) predicted(b *bytes.Buffer) {
 	}
 	for i := range r.Policies {
 		if p := &r.Policies[i]; named <= 3 && !p.Observed {
-			p.story(b, c)
+			p.story(b, c, r.NotShown)
 		}
 	}
 	if named <= 3 {
@@ -43,6 +46,8 @@ func (r *PolicyReport) predictedTable(b *bytes.Buffer, c clock) {
 		switch {
 		case p.FirstDeparture != 0:
 			departs = fmt.Sprintf("#%d", p.FirstDeparture)
+		case !p.Observed && r.NotShown != "":
+			departs = "unknown"
 		case !p.Observed:
 			departs = "nowhere"
 		}
@@ -65,12 +70,17 @@ departs: the first event of the capture that does not happen so.
 const maxTold = 10
 
 // story tells where a policy departs from the capture, and how the first episodes end.
-func (p *PolicyResult) story(b *bytes.Buffer, c clock) {
-	if p.FirstDeparture == 0 {
+func (p *PolicyResult) story(b *bytes.Buffer, c clock, notShown string) {
+	switch {
+	case p.FirstDeparture == 0 && notShown != "":
+		fmt.Fprintf(b, "\n%s: nothing predicted, for want of the unmasks. That says nothing about whether the policy would help.\n", p.Policy)
+		return
+	case p.FirstDeparture == 0:
 		fmt.Fprintf(b, "\n%s: predicted to do nothing otherwise than this capture shows.\n", p.Policy)
 		return
 	}
-	fmt.Fprintf(b, "\n%s departs from the capture at event %s:\n  recorded  %s\n  predicted %s\n", p.Policy, group(uint64(p.FirstDeparture)), p.Departed, p.Instead)
+	fmt.Fprintf(b, "\n%s departs from the capture at event %s:\n  captured  %s\n  predicted %s\n", p.Policy, group(uint64(p.FirstDeparture)),
+		unnumbered(p.Departed), unnumbered(p.Instead))
 	fmt.Fprintf(b, "  %s run again, %s with another story", pluralOf(p.Reruns, "operation"), pluralOf(p.Changed, "event"))
 	if s := p.Spread; s != nil && s.Draws > 1 {
 		fmt.Fprintf(b, "; over %d draws p50 %s, p90 %s, p99 %s", s.Draws, s.P50.times(c), s.P90.times(c), s.P99.times(c))
@@ -123,7 +133,7 @@ func (e *EpisodeForced) text(c clock) string {
 	if e.Delay == nil || e.Samples == 0 {
 		return e.EpisodeEnd.text(c)
 	}
-	return fmt.Sprintf("%s (%s to %s) on vcpu %d", c.duration(*e.P50), c.duration(*e.P10), c.duration(*e.P90), e.NoticedBy)
+	return fmt.Sprintf("%s (%s) on vcpu %d", c.duration(*e.P50), Range{*e.P10, *e.P90}.times(c), e.NoticedBy)
 }
 
 func (r Range) span() string {
@@ -134,10 +144,20 @@ func (r Range) span() string {
 }
 
 func (r Range) times(c clock) string {
-	if r.Min == r.Max {
-		return c.duration(r.Min)
+	least, most := c.duration(r.Min), c.duration(r.Max)
+	if least == most {
+		return least
 	}
-	return c.duration(r.Min) + " to " + c.duration(r.Max)
+	return least + " to " + most
+}
+
+// unnumbered is an event in the text form without its number: that of the capture's event is told beside it, and a predicted one is of
+// another stream.
+func unnumbered(ev string) string {
+	if seq, rest, ok := strings.Cut(ev, " "); ok && strings.Trim(seq, "0123456789") == "" {
+		return rest
+	}
+	return ev
 }
 
 // clock gives the clock that the report's times are in.

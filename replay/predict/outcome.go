@@ -22,7 +22,8 @@ type Outcome struct {
 
 	// What was assumed.
 	Unknown   uint64 // operations on ports of which it is not known whether they were pending: taken as not pending
-	Unseen    uint64 // events that would be lost if they came before an unmask, which their unseen sends may have done, by a drawn latency
+	Undecided uint64 // those of them that the policy would lose if they were pending
+	Unseen    uint64 // events that would be lost if they came before an unmask, which their unseen sends may have done, by the slowest kick of the capture
 	NoIPI     uint64 // vcpus that could not be sent an IPI event, since its port is not known: taken as it was observed
 	NoSamples uint64 // looks for whose latency the capture has no sample: taken as none
 

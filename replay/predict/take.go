@@ -196,14 +196,14 @@ func (p *Prediction) takeRaise(l *lane, ev *evtchn.Event) {
 }
 
 // unseen looks at an event that came after an unmask by which it would have been lost, had it come before. If nobody saw its send, it stands
-// where its delivery wants it; how long before that it was sent is drawn.
+// where its delivery wants it; it may have been sent before that by as much as the slowest kick of the capture took. Nothing is drawn: the
+// doubt is the same in every draw.
 func (p *Prediction) unseen(ev *evtchn.Event, unmasked evtchn.Time) {
 	v := owner(p.pre, ev.Port)
 	if ev.VCPU >= 0 || !ev.Inferred() || v < 0 {
 		return
 	}
-	p.out.Drawn = true
-	if d := p.samples.Of(v, PathKick); d.N() == 0 || d.draw(p.opt.Seed, ev.Seq, ev.Port) > ev.Time-unmasked {
+	if d := p.samples.Of(v, PathKick); d.N() == 0 || d.Quantile(1) > ev.Time-unmasked {
 		p.out.Unseen++
 	}
 }
@@ -252,6 +252,9 @@ func (p *Prediction) takeUnmask(l *lane, ev *evtchn.Event, call bool) {
 	}
 	if pend == evtchn.Unknown {
 		p.out.Unknown++
+		if call && p.drops(own, v) {
+			p.out.Undecided++
+		}
 	}
 	p.depart(ev)
 	up := own >= 0 && p.pre.V[own].Up == evtchn.One
@@ -267,7 +270,7 @@ func (p *Prediction) takeUnmask(l *lane, ev *evtchn.Event, call bool) {
 	}
 	if pend == evtchn.One {
 		p.log.told(p, ev, q, "unmask")
-	} else if call && !calls && own != v {
+	} else if call && p.drops(own, v) {
 		nt.unsure, nt.unmasked = true, ev.Time
 	}
 }
@@ -275,6 +278,18 @@ func (p *Prediction) takeUnmask(l *lane, ev *evtchn.Event, call bool) {
 // calls reports whether the policy unmasks by a hypercall there.
 func (p *Prediction) calls(own, v evtchn.VCPU) bool {
 	return p.policy.Unmask == evtchn.UnmaskAlways || p.policy.Unmask == evtchn.UnmaskHypercall && own != v
+}
+
+// drops reports whether by the policy a pending port that is unmasked there may go unnoticed: only the vcpu that unmasks it is told, and
+// passes it over; or its own vcpu's bits are set, and nobody kicks that.
+func (p *Prediction) drops(own, v evtchn.VCPU) bool {
+	switch p.policy.Unmask {
+	case evtchn.UnmaskLocal:
+		return own != v && p.policy.Upcall < evtchn.UpcallAny
+	case evtchn.UnmaskRemoteUp, evtchn.UnmaskRemoteSel:
+		return own != v
+	}
+	return false
 }
 
 // remote reports whether the policy tells the owner by an IPI event there.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/evtrace/evtrace/analyze"
 	"github.com/evtrace/evtrace/evtchn"
 	"github.com/evtrace/evtrace/evtchn/text"
 	"github.com/evtrace/evtrace/replay/predict"
@@ -97,5 +98,65 @@ func TestUnseenSend(t *testing.T) {
 				t.Errorf("delivered at %s, under %s: %d events may have come before their unmask, want %d", at, spec, out.Unseen, want)
 			}
 		}
+	}
+}
+
+// TestUnseenDraws: a doubt that could change the verdict makes a clean one unknown, whatever is drawn. The port is kicked for twice, and takes
+// 5 us and 0.5 us.
+func TestUnseenDraws(t *testing.T) {
+	const exit = "# 6200 v0 upcall upcall.exit handled=1 = 0\n"
+	_, kick, _ := strings.Cut(unseen, "= 0 inferred\n# 1000")
+	kick, _, _ = strings.Cut("# 1000"+kick, "# 9000")
+	again := strings.NewReplacer(" 1000 ", " 7000 ", " 6000 ", " 7500 ", " 6100 ", " 7600 ", " 6200 ", " 7700 ").Replace(kick)
+	lines := strings.Replace(unseen, exit, "# 6150 v0 upcall mask.clear p70 = 1\n# 6150 v0 upcall pend.read p70 = 0 inferred\n"+exit+again, 1)
+	m := written(t, strings.ReplaceAll(lines, "AT", "12000"))
+	for _, draws := range []int{1, 2, 3, 20} {
+		for seed := range uint64(4) {
+			r, err := analyze.Predict(t.Context(), m, []evtchn.Policy{policy(t, "xen-2005"), policy(t, "unmask-hypercall")}, analyze.Options{},
+				analyze.PredictOptions{Draws: draws, Seed: seed, MinSamples: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := r.Latencies[0].Count; n != 2 {
+				t.Fatalf("%d latencies, want 2: %+v", n, r.Latencies)
+			}
+			old, fix := r.Policies[1], r.Policies[2]
+			if old.Verdict != analyze.VerdictUnknown || old.Unknown != 1 || len(old.Doubts) != 1 || old.Lost != 0 {
+				t.Errorf("%d draws from seed %d: xen-2005 is %s, with %d unknown, %d lost and the doubts %q, want unknown for one event", draws, seed,
+					old.Verdict, old.Unknown, old.Lost, old.Doubts)
+			}
+			if fix.Verdict != analyze.VerdictClean {
+				t.Errorf("%d draws from seed %d: unmask-hypercall is %s, want clean", draws, seed, fix.Verdict)
+			}
+			if r.ExitCode() != 20 {
+				t.Errorf("exit code %d, want 20", r.ExitCode())
+			}
+		}
+	}
+}
+
+// TestUnmasksNotShown: without the unmasks, no policy's row may say that it would change nothing.
+func TestUnmasksNotShown(t *testing.T) {
+	_, kick, _ := strings.Cut(unseen, "= 0 inferred\n# 1000")
+	kick, _, _ = strings.Cut("# 1000"+kick, "# 9000")
+	m := written(t, "# 0 - - owner.write p70 target=v0 inferred\n"+kick)
+	r, err := analyze.Predict(t.Context(), m, []evtchn.Policy{policy(t, "unmask-hypercall")}, analyze.Options{}, analyze.PredictOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	if err := r.WriteText(&b); err != nil {
+		t.Fatal(err)
+	}
+	if p := r.Policies[1]; p.Verdict != analyze.VerdictUnknown || r.NotShown == "" {
+		t.Errorf("verdict %s, not shown %q, want unknown, and the unmasks", p.Verdict, r.NotShown)
+	}
+	if s := b.String(); strings.Contains(s, "nowhere") || strings.Contains(s, "nothing otherwise") || !strings.Contains(s, "does not show the unmasks") {
+		t.Errorf("the text says\n%s", s)
+	}
+	// With an unmask there is something to foretell.
+	m = written(t, strings.ReplaceAll(unseen, "AT", "12000"))
+	if r, err = analyze.Predict(t.Context(), m, nil, analyze.Options{}, analyze.PredictOptions{}); err != nil || r.NotShown != "" {
+		t.Errorf("not shown: %q (error %v), want nothing", r.NotShown, err)
 	}
 }
