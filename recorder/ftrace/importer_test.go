@@ -433,3 +433,47 @@ func FuzzImport(f *testing.F) {
 		im.FinalMeta()
 	})
 }
+
+// A send that is under way while PEND is cleared comes after that if the next one tells nobody, which an upcall that passes the port
+// over shows.
+func TestSendAfterClear(t *testing.T) {
+	side := SideFiles{Before: "  65: VCPU 0: Interdomain (Connected) - Remote Domain 0, Port 66\n  66: VCPU 1: Interdomain (Connected) - Remote Domain 0, Port 65\n" +
+		"  70: VCPU 1: Interdomain (Connected) - Remote Domain 0, Port 71\n   1: VCPU 0: Virtual IRQ 0\n   8: VCPU 1: Virtual IRQ 0\n"}
+	begin := `1 d..1. 1.000000 unmask port=70
+1 d..2. 1.000001 hc_unmask_2l cmd=9 port=70
+2 ..... 1.000010 hc_dev_notify cmd=4 port=66
+2 ..... 1.000015 dev_ioctl_ret ret=0
+0 d.h1. 1.000020 upcall
+0 d.h1. 1.000021 scan cpu=0
+0 d.h1. 1.000022 deliver port=65
+0 d.h3. 1.000023 mask port=65
+2 ..... 1.000024 hc_dev_notify cmd=4 port=66
+0 d.h2. 1.000030 clear port=65
+2 ..... 1.000031 dev_ioctl_ret ret=0
+0 d.h1. 1.000040 upcall_ret
+1 d..1. 1.000100 unmask port=65
+1 d.h1. 1.000200 upcall
+1 d.h1. 1.000201 scan cpu=1
+1 d.h1. 1.000202 clear port=8
+1 d.h1. 1.000203 upcall_ret
+2 ..... 1.000300 hc_dev_notify cmd=4 port=66
+2 ..... 1.000310 dev_ioctl_ret ret=0
+0 d.h1. 1.000400 upcall
+0 d.h1. 1.000401 scan cpu=0
+`
+	for _, tt := range []struct {
+		port string // which vcpu 0 handles then
+		want evtchn.Bit
+	}{{"1", evtchn.One}, {"65", evtchn.Zero}} {
+		evs, _ := importText(t, capture(begin+"0 d.h1. 1.000402 clear port="+tt.port+"\n0 d.h1. 1.000410 upcall_ret\n"), side)
+		got := evtchn.Unknown
+		for i := range evs {
+			if e := &evs[i]; e.Kind == evtchn.KindPendRead && e.Port == 65 {
+				got = evtchn.Bit(e.Res)
+			}
+		}
+		if got != tt.want {
+			t.Errorf("vcpu 0 handles port %s: got PEND %v when it was unmasked, want %v", tt.port, got, tt.want)
+		}
+	}
+}

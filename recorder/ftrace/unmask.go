@@ -232,9 +232,7 @@ func (in *infer) found(pos int64, p evtchn.Port) (pend evtchn.Bit, where place, 
 			return pend, nowhere, contest{} // the hypercall's doing; the upcall had another reason
 		}
 		if pk.maybe || in.next(pos, p) == delivered {
-			in.raise(p)
-			in.elsewhere(evtchn.KindPendTAS, p, uint64(pend), 0, 0)
-			in.elsewhere(evtchn.KindMaskRead, p, uint64(evtchn.One), 0, 0)
+			in.raisedMasked(p)
 			return evtchn.One, away, contest{}
 		}
 		return evtchn.Zero, away, contest{}
@@ -242,12 +240,51 @@ func (in *infer) found(pos int64, p evtchn.Port) (pend evtchn.Bit, where place, 
 	switch {
 	case doubt, pk.pendEpoch != in.epoch:
 		return pend, nowhere, contest{}
+	case pend == evtchn.Zero && pk.maybe && in.ignored(pos, p):
+		// What was under way when PEND was cleared came after that: a later send finds it pending, and tells nobody.
+		in.counts.outcome++
+		in.raisedMasked(p)
+		return evtchn.One, away, contest{}
 	case pend == evtchn.One && (!firm || in.next(pos, p) == sent) && in.byItself(pos, p):
 		// Under way, or coalesced with an event that had been cleared by then: a clock that stands still hides that order.
 		in.counts.outcome++
 		return evtchn.Zero, away, contest{}
 	}
 	return pend, away, rival
+}
+
+// raisedMasked gives out a send that came while the port was masked.
+func (in *infer) raisedMasked(p evtchn.Port) {
+	pend := in.st.Pending(p)
+	in.raise(p)
+	in.elsewhere(evtchn.KindPendTAS, p, uint64(pend), 0, 0)
+	in.elsewhere(evtchn.KindMaskRead, p, uint64(evtchn.One), 0, 0)
+}
+
+// ignored reports whether the port, unmasked at a place and left alone since, is sent to next, and its own vcpu passes it over in a whole
+// upcall after that: the send found it pending.
+func (in *infer) ignored(pos int64, p evtchn.Port) bool {
+	owner := in.st.PortAt(p).Owner
+	var done, scan int64
+	for n := pos + 1; n < in.w.tail; n++ {
+		r := in.w.at(n)
+		switch {
+		case r.id == prGap, r.id == prIRQEntry && in.irqs[r.c] == p:
+			return false
+		case r.id == prHCSend && in.receiver(r) == p:
+			if done == 0 {
+				done = in.completion(n, r)
+			}
+		case r.have&fPort != 0 && r.id != prDevWrite && evtchn.Port(r.a) == p:
+			return false
+		case done == 0 || n < done || evtchn.VCPU(r.cpu) != owner:
+		case r.id == prScan:
+			scan = n
+		case r.id == prUpcallRet && scan != 0:
+			return true
+		}
+	}
+	return false
 }
 
 // contest is a send by another vcpu of which it is not known whether it came before or after an unmask.
