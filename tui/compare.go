@@ -55,7 +55,7 @@ func (m *Model) choosePolicy() tea.Cmd {
 		m.open([]string{"p works on recordings, not on captures.", "",
 			"To show what another policy would have made of a trace, it is run again from what came from outside. A capture of a real " +
 				"system tells what was done, and not by which program, so there is nothing to run.", "",
-			"What a policy might have made of it is predicted on the command line:", "  evtrace replay --policy all "+m.opt.Name, "",
+			"What a policy might have made of it is predicted on the command line:", "  evtrace replay --policy all " + m.opt.Name, "",
 			"The same bug in a recording, on which p works:", "  evtrace record --scenario seed-port65 -o seed-port65.evt", "  evtrace tui seed-port65.evt"})
 		return nil
 	case m.exchanged:
