@@ -169,6 +169,9 @@ func flagError(cmd *cobra.Command, err error) error {
 	if errors.As(err, &value) {
 		want := map[string]string{"duration": "a duration with its unit, such as 200ms", "bool": "true or false", "float64": "a number", "int": "a whole number",
 			"uint32": "a whole number, 0 or more", "uint64": "a whole number, 0 or more"}[value.GetFlag().Value.Type()]
+		if value.GetFlag().Name == "tsc-hz" {
+			want = "a frequency in Hz, such as 2596e6"
+		}
 		if want != "" {
 			return usageErrorf(hint, "--%s: got %q, want %s", value.GetFlag().Name, value.GetValue(), want)
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/evtrace/evtrace/evtchn"
 	"github.com/evtrace/evtrace/recorder"
 	"github.com/evtrace/evtrace/recorder/ftrace"
+	"github.com/evtrace/evtrace/recorder/xentrace"
 	"github.com/evtrace/evtrace/store"
 )
 
@@ -99,7 +100,7 @@ trace incomplete.
 	fl := c.Flags()
 	fl.StringVarP(&out, "out", "o", "", "trace `FILE` to write, or - for text on stdout (default: the input's name with .evt)")
 	fl.StringVar(&opt.context, "context", "", "`DIR` of the files that go with a capture (default: beside it)")
-	fl.Float64Var(&opt.tscHz, "tsc-hz", 0, "frequency of the TSC in `HZ`, for the clock x86-tsc (default: what xl dmesg says)")
+	fl.Float64Var(&opt.tscHz, "tsc-hz", 0, "frequency of the TSC in `HZ`, such as 2596e6, for the clock x86-tsc (default: what xl dmesg or xl info says)")
 	fl.StringVar(&format, "format", "auto", "auto, ftrace (text or trace.dat), trace.dat, xentrace, dump or text")
 	fl.StringVar(&opt.xentrace, "xentrace", "", "binary `FILE` of xentrace that was taken beside a capture with the clock x86-tsc: its run states are put among the events")
 	fl.Uint16Var(&domain, "domain", 0, "`NUMBER` of the domain whose vcpus xentrace is to tell of, or whose dumps are to be taken (default: 0, or the lowest that has dumps)")
@@ -201,6 +202,9 @@ func (a *app) importCapture(ctx context.Context, t *trace, out string, force boo
 		return nil, mapHint(err)
 	}
 	defer im.Close()
+	if m := im.Meta(); t.opt.tscHz != 0 && (m.Clock != xentrace.ClockTSC || m.Unit != "ticks") {
+		return nil, usageErrorf("leave it out: only times of the clock x86-tsc need it", "--tsc-hz: the times of %s are %s of the clock %s, not ticks of the TSC", t.name, m.Unit, m.Clock)
+	}
 	origin := func(m evtchn.Meta) evtchn.Meta {
 		if t.path != t.name && len(t.parts) == 0 {
 			m.Origin = t.name

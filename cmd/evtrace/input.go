@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -51,11 +50,14 @@ type inputOptions struct {
 	domained bool         // the domain was given
 }
 
+// The frequencies of a TSC that --tsc-hz takes, in Hz: what is lower was given in MHz or GHz.
+const minTSCHz, maxTSCHz = 1e8, 2e10
+
 // check compares the options with the form of the input that they are for.
 func (o *inputOptions) check(t *trace) error {
 	switch {
-	case o.tscHz < 0 || math.IsNaN(o.tscHz) || math.IsInf(o.tscHz, 0):
-		return usageErrorf("", "--tsc-hz: got %v, want a frequency in Hz, such as 2596e6", o.tscHz)
+	case o.tscHz != 0 && !(o.tscHz >= minTSCHz && o.tscHz <= maxTSCHz):
+		return usageErrorf("xl info has it in MHz, as cpu_mhz", "--tsc-hz: got %g, want a frequency in Hz, from %g to %g, such as 2596e6", o.tscHz, minTSCHz, maxTSCHz)
 	case o.xentrace != "" && t.form != formFtrace:
 		return usageErrorf("", "--xentrace: %s is not a capture of ftrace, and nothing can be put beside it", t.name)
 	case o.tscHz != 0 && t.form != formFtrace && t.form != formXentrace:

@@ -31,7 +31,7 @@ func newExitCodes() *cobra.Command {
 
     0   clean: no event was missed
    10   an event was lost
-   11   an event was noticed too late, thanks to another port
+   11   an event was noticed too late: thanks to another port, because it was signalled again, or by a vcpu that was slow to look
    12   an invariant was broken: delivered twice, at once on two vcpus, or on a wrong vcpu
    15   replay: the trace's own policy does not reproduce it
    20   undecided: the trace lacks what would tell

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/evtrace/evtrace/evtchn"
 	"github.com/evtrace/evtrace/recorder"
@@ -16,7 +17,7 @@ import (
 
 // importXentrace turns a binary trace of xentrace into a trace file of what it tells of a domain's vcpus.
 func (a *app) importXentrace(ctx context.Context, t *trace, out string, force bool) (*recordSummary, error) {
-	span, err := scanXentrace(t.path, t.opt.domain)
+	span, err := scanXentrace(t.path, t.name, &t.opt)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +76,7 @@ func openCompanion(t *trace, meta evtchn.Meta) (*companion, error) {
 			"--xentrace: the times of %s are of the clock %s, those of %s are time stamp counters: they cannot be compared", c.main, meta.Clock, c.name)
 	}
 	var err error
-	if c.span, err = scanXentrace(c.name, t.opt.domain); err != nil {
+	if c.span, err = scanXentrace(c.name, c.name, &t.opt); err != nil {
 		return nil, err
 	}
 	if c.file, err = openPacked(c.name); err != nil {
@@ -143,16 +144,20 @@ func (c *companion) meta(m evtchn.Meta) evtchn.Meta {
 
 func (c *companion) Close() { c.file.Close() }
 
-// scanXentrace reads a trace of xentrace for its range of times.
-func scanXentrace(path string, dom evtchn.DomID) (xentrace.Range, error) {
+// scanXentrace reads a trace of xentrace for its range of times. It must tell of the domain, if the user named one.
+func scanXentrace(path, name string, opt *inputOptions) (xentrace.Range, error) {
 	f, err := openPacked(path)
 	if err != nil {
 		return xentrace.Range{}, err
 	}
 	defer f.Close()
-	span, err := xentrace.Scan(f, dom)
+	span, err := xentrace.Scan(f, opt.domain)
 	if err != nil && span.Records == 0 {
 		return span, fmt.Errorf("%s: %w", path, err)
+	}
+	if opt.domained && len(span.Domains) > 0 && !slices.Contains(span.Domains, opt.domain) {
+		return span, usageErrorf("--domain takes the number of one that it tells of", "--domain: %s tells nothing of domain %d: it has the vcpus of %s", name, opt.domain,
+			xentrace.DomainsText(span.Domains))
 	}
 	return span, nil // the importer will come upon the error
 }

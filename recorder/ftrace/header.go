@@ -195,9 +195,9 @@ func (h *header) settleClock(side *SideFiles, opt *Options) {
 		case mhz > 0:
 			h.nsTick = 1e3 / mhz
 		case side.Console != "" || side.Names["Console"] != "":
-			h.note("the frequency of the TSC is not known (" + side.name("Console", "xl-dmesg.txt") + " has no \"Detected ... MHz processor\"): times and delays are ticks; --tsc-hz sets it")
+			h.note("the frequency of the TSC is not known (" + side.name("Console", "xl-dmesg.txt") + " has no \"Detected ... MHz processor\"): times and delays are ticks; --tsc-hz sets it, and xl info has it in MHz, as cpu_mhz")
 		default:
-			h.note("the frequency of the TSC is not known (no xl-dmesg.txt): times and delays are ticks; --tsc-hz sets it")
+			h.note("the frequency of the TSC is not known (no xl-dmesg.txt): times and delays are ticks; --tsc-hz sets it, and xl info has it in MHz, as cpu_mhz")
 		}
 	case "uptime":
 		// trace_clock_jiffies gives clock_t: 1/100 s on every architecture that Xen runs on.

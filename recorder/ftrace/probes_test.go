@@ -99,8 +99,8 @@ func TestSideNotes(t *testing.T) {
 		{"an empty table", func(s *SideFiles) { s.Before = "" }, "lsevtchn.before.txt has no line of lsevtchn's table"},
 		{"no interrupts", func(s *SideFiles) { s.Interrupts = ""; delete(s.Names, "Interrupts") }, "no interrupts.before.txt (/proc/interrupts)"},
 		{"other interrupts", func(s *SideFiles) { s.Interrupts = "hello\n" }, "interrupts.txt does not begin with a line of CPUs"},
-		{"no console", func(s *SideFiles) { s.Console = ""; delete(s.Names, "Console") }, "(no xl-dmesg.txt): times and delays are ticks; --tsc-hz sets it"},
-		{"no frequency in the console", func(s *SideFiles) { s.Console = "(XEN) hello" }, `(xl-dmesg.txt has no "Detected ... MHz processor"): times and delays are ticks; --tsc-hz sets it`},
+		{"no console", func(s *SideFiles) { s.Console = ""; delete(s.Names, "Console") }, "(no xl-dmesg.txt): times and delays are ticks; --tsc-hz sets it, and xl info has it in MHz, as cpu_mhz"},
+		{"no frequency in the console", func(s *SideFiles) { s.Console = "(XEN) hello" }, `(xl-dmesg.txt has no "Detected ... MHz processor"): times and delays are ticks; --tsc-hz sets it, and xl info has it in MHz, as cpu_mhz`},
 		{"one miss", func(s *SideFiles) { s.Profile = "  clear  10  1\n" }, "kprobes missed 1 hit, of clear"},
 		{"many misses", func(s *SideFiles) { s.Profile = "  clear  10  1200\n  mask 1 34\n" }, "kprobes missed 1,234 hits, most of them of clear"},
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strconv"
 
 	"github.com/evtrace/evtrace/evtchn"
 )
@@ -103,7 +104,7 @@ func (im *Importer) FinalMeta() evtchn.Meta {
 	m.Notes = append([]string{"xentrace names neither a port nor what is done with it: the trace tells when the vcpus ran, and nothing of what became of an event"},
 		im.Notes()...)
 	if im.opt.TSCHz == 0 {
-		m.Notes = append(m.Notes, "the frequency of the TSC is not known (no xl-dmesg.txt with \"Detected ... MHz processor\"): times and delays are ticks; --tsc-hz sets it")
+		m.Notes = append(m.Notes, "the frequency of the TSC is not known (no xl-dmesg.txt with \"Detected ... MHz processor\"): times and delays are ticks; --tsc-hz sets it, and xl info has it in MHz, as cpu_mhz")
 	}
 	return m
 }
@@ -300,7 +301,8 @@ func (im *Importer) Notes() []string {
 		}
 	}
 	if t.unsure > 0 {
-		say("%s from before %s tells which vcpu the CPU has", count(t.unsure, "hypercall"), im.name)
+		say("%s not counted for a vcpu: which one the CPU was running is known only from the first record of the scheduler on that CPU, in %s",
+			count(t.unsure, "hypercall"), im.name)
 	}
 	if t.losses > 0 {
 		say("Xen's trace buffers were full at %s: %s lost, and in between the states of the vcpus are not known (a larger buffer: xentrace -S)",
@@ -333,23 +335,57 @@ func (im *Importer) Notes() []string {
 
 // others lists the domains that there are.
 func (im *Importer) others() string {
-	var doms []string
+	var doms []evtchn.DomID
 	for _, id := range im.t.sortedIDs() {
-		if s := fmt.Sprint(id.dom()); id.dom() < 0x7ff0 && !slices.Contains(doms, s) {
-			doms = append(doms, s)
-		}
+		doms = id.addTo(doms)
 	}
 	if len(doms) == 0 {
 		return ""
 	}
-	return fmt.Sprintf(": it has those of domains %v", doms)
+	return ": it has those of " + DomainsText(doms)
+}
+
+// addTo adds a vcpu's domain to a sorted list of domains, unless it is one of Xen's own, such as that of the idle vcpus.
+func (v vcpuID) addTo(doms []evtchn.DomID) []evtchn.DomID {
+	d := evtchn.DomID(v.dom())
+	i, found := slices.BinarySearch(doms, d)
+	if found || d >= firstReserved {
+		return doms
+	}
+	return slices.Insert(doms, i, d)
+}
+
+// firstReserved is the first number of a domain that is none: DOMID_FIRST_RESERVED.
+const firstReserved = 0x7ff0
+
+// DomainsText lists domains for people: "domain 0", "domains 0 and 1", "domains 0, 1 and 7".
+func DomainsText(doms []evtchn.DomID) string {
+	s := "domains "
+	if len(doms) == 1 {
+		s = "domain "
+	}
+	for i, d := range doms {
+		switch {
+		case i == 0:
+		case i == len(doms)-1:
+			s += " and "
+		default:
+			s += ", "
+		}
+		s += fmt.Sprint(d)
+	}
+	return s
 }
 
 func count(n uint64, what string) string {
 	if n == 1 {
 		return "1 " + what
 	}
-	return fmt.Sprintf("%d %ss", n, what)
+	s := strconv.FormatUint(n, 10)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s + " " + what + "s"
 }
 
 // Range is what Scan finds.
@@ -357,9 +393,10 @@ type Range struct {
 	First, Last evtchn.Time // the lowest and the highest time; both 0 without a record
 	VCPUs       int         // the domain's: the highest number, plus one; 0 if there is none
 	Records     uint64
+	Domains     []evtchn.DomID // of which there are vcpus, in order; none if the trace has no records of the scheduler
 }
 
-// Scan reads a whole trace for its range of times and the number of the domain's vcpus. Errors are those of Reader.Next, but for
+// Scan reads a whole trace for its range of times, its domains and the number of the given one's vcpus. Errors are those of Reader.Next, but for
 // damage, which it passes over.
 func Scan(r io.Reader, dom evtchn.DomID) (Range, error) {
 	rd := NewReader(r, false)
@@ -381,7 +418,9 @@ func Scan(r io.Reader, dom evtchn.DomID) (Range, error) {
 			s.First, s.Last = min(s.First, at), max(s.Last, at)
 		}
 		if (rec.ID&idRunstateAll == idRunstate || rec.ID == idContinue) && rec.Words > 0 {
-			if id := vcpuID(rec.Data[0]); id.dom() == uint16(dom) && id.num() < evtchn.MaxVCPUs {
+			id := vcpuID(rec.Data[0])
+			s.Domains = id.addTo(s.Domains)
+			if id.dom() == uint16(dom) && id.num() < evtchn.MaxVCPUs {
 				s.VCPUs = max(s.VCPUs, int(id.num())+1)
 			}
 		}

@@ -261,11 +261,36 @@ func TestNames(t *testing.T) {
 }
 
 func TestScan(t *testing.T) {
-	b := new(builder).cpu(1).state(50, 0, 2, running, runnable).cpu(0).state(20, 3, 9, running, runnable).plain(idWrapBuffer, 0, 0).bytes()
+	b := new(builder).cpu(1).state(50, 0, 2, running, runnable).cpu(0).state(20, 3, 9, running, runnable).state(21, 0x7fff, 0, runnable, running).plain(idWrapBuffer, 0, 0).bytes()
 	for dom, vcpus := range map[evtchn.DomID]int{0: 3, 3: 10, 7: 0} {
 		s, err := Scan(bytes.NewReader(b), dom)
-		if want := (Range{First: 20, Last: 50, VCPUs: vcpus, Records: 3}); err != nil || s != want {
+		if want := (Range{First: 20, Last: 50, VCPUs: vcpus, Records: 4, Domains: []evtchn.DomID{0, 3}}); err != nil || !cmp.Equal(s, want) {
 			t.Errorf("domain %d: got %+v, %v, want %+v", dom, s, err, want)
+		}
+	}
+}
+
+func TestDomainsText(t *testing.T) {
+	for want, doms := range map[string][]evtchn.DomID{"domain 0": {0}, "domains 0 and 1": {0, 1}, "domains 0, 1 and 7": {0, 1, 7}} {
+		if got := DomainsText(doms); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+// TestWords: the notes are for people: numbers in groups of three, and no lists as Go writes them.
+func TestWords(t *testing.T) {
+	b := new(builder).cpu(0)
+	for i := range 1234 {
+		b.call(uint64(10+i), callEvtchn, 4)
+	}
+	b.state(5000, 0, 0, runnable, running).state(5001, 1, 0, runnable, running)
+	_, im := imported(t, b.bytes(), Options{Domain: 7})
+	notes := strings.Join(im.Notes(), "\n")
+	for _, want := range []string{"1,234 hypercalls not counted for a vcpu: which one the CPU was running is known only from the first record of the scheduler on that CPU, in t.bin",
+		"no change of state of a vcpu of domain 7: it has those of domains 0 and 1"} {
+		if !strings.Contains(notes, want) {
+			t.Errorf("the notes do not say %q:\n%s", want, notes)
 		}
 	}
 }
