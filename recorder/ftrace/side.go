@@ -250,7 +250,8 @@ func tscMHz(text string) float64 {
 // TSCHz gives the frequency of the TSC that the console tells, in Hz, or 0.
 func (s *SideFiles) TSCHz() float64 { return tscMHz(s.Console) * 1e6 }
 
-// missed reads kprobe_profile and gives the misses of the events that have a meaning, by name: 0 for those that missed nothing.
+// missed reads kprobe_profile and gives the misses of the events that have a meaning, by name: 0 for those that missed nothing. Those of
+// KIND_ownN are counted with those of KIND.
 func (s *SideFiles) missed(ns *names) map[string]uint64 {
 	m := make(map[string]uint64)
 	for line := range strings.Lines(s.Profile) {
@@ -259,8 +260,12 @@ func (s *SideFiles) missed(ns *names) map[string]uint64 {
 			continue
 		}
 		n, err := strconv.ParseUint(f[2], 10, 63)
-		if err == nil && ns.knows(f[0]) {
-			m[f[0]] += n
+		name := f[0]
+		if spec, ok := probeNamed(name); ok {
+			name = spec.kind
+		}
+		if err == nil && ns.knows(name) {
+			m[name] += n
 		}
 	}
 	return m

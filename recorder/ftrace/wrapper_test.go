@@ -65,4 +65,8 @@ func TestOwnNames(t *testing.T) {
 	if got := probesIn("p:evtrace/unmask_own1 mymod:my_unmask port=%di:u32\n"); !got["unmask"] {
 		t.Errorf("got %v, want unmask", got)
 	}
+	side := SideFiles{Profile: "  unmask 100 2\n  unmask_own1 50 3\n  theirs 10 9\n"}
+	if got := side.missed(newNames()); len(got) != 1 || got["unmask"] != 5 {
+		t.Errorf("got %v, want 5 missed hits of unmask", got)
+	}
 }

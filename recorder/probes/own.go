@@ -123,13 +123,31 @@ func (p *Plan) addOwn(k *Kernel) error {
 		if err != nil {
 			return fmt.Errorf("%w: probe %q: %w", ErrOptions, o, err)
 		}
-		if later != "" && k != nil {
-			p.notes = append(p.notes, fmt.Sprintf("the module %s is not loaded: nothing shows that it has %s, and the probe waits until it is", later, place))
-		}
 		pr.Symbols = []string{place}
 		p.Choices = append(p.Choices, Choice{Probe: pr, Own: true, Later: later, Lines: []string{pr.define(p.ownName(o.Kind), place, strings.Join(o.Fields, " "))}})
 	}
 	return nil
+}
+
+// awaited says which modules are not loaded of which the user named functions.
+func (p *Plan) awaited() []string {
+	if p.Kernel == "" {
+		return nil
+	}
+	var notes, modules []string
+	functions := make(map[string][]string)
+	for i := range p.Choices {
+		if c := &p.Choices[i]; c.Later != "" {
+			if functions[c.Later] == nil {
+				modules = append(modules, c.Later)
+			}
+			functions[c.Later] = append(functions[c.Later], strings.TrimPrefix(c.Symbols[0], c.Later+":"))
+		}
+	}
+	for _, m := range modules {
+		notes = append(notes, fmt.Sprintf("the module %s is not loaded: nothing shows that it has %s, and probes wait until it is", m, strings.Join(functions[m], ", ")))
+	}
+	return notes
 }
 
 // resolve looks a function up, and gives it with its module. later names the module if it is not loaded, or if that is not known.

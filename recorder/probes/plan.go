@@ -219,6 +219,11 @@ func (k *Kernel) hypercall(fn symbol, command int) (at, args string, err error) 
 
 // Notes says what is not the kernel's own, and what was left out, and why: one line for each reason.
 func (p *Plan) Notes() []string {
+	return append(p.lasting(), p.awaited()...)
+}
+
+// lasting gives the notes that hold whenever the script runs.
+func (p *Plan) lasting() []string {
 	var reasons []string
 	names := make(map[string][]string)
 	for i := range p.Choices {

@@ -27,7 +27,7 @@ out=@ARCHIVE@
 made_for=@VERSION@
 group=@GROUP@
 root=${EVTRACE_ROOT-} # of /proc and /sys, for tests
-t= dir= name= phase=idle sleeper= mine= anyway=
+t= dir= name= phase=idle sleeper= mine= anyway= awaited=
 nl='
 '
 
@@ -150,8 +150,11 @@ same_kernel() {
 
 later() { # later MODULE probe ...: the user's own module, which may be loaded while this records: the probe is armed then
 	if ! grep -q "^$1 " "$root/proc/modules" 2> /dev/null; then
-		note "the module $1 is not loaded: its probes wait for it"
-		anyway=yes
+		case " $awaited " in
+		*" $1 "*) ;;
+		*) note "the module $1 is not loaded: its probes wait for it" ;;
+		esac
+		awaited="$awaited $1" anyway=yes
 	fi
 	shift
 	"$@"

@@ -96,7 +96,7 @@ func (p *Plan) calls() string {
 		}
 		b.WriteString(strings.Join(words, " ") + "\n")
 	}
-	for _, n := range p.Notes() {
+	for _, n := range p.lasting() {
 		fmt.Fprintf(&b, "note %s\n", quote(n))
 	}
 	return b.String()
