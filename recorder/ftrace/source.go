@@ -124,7 +124,7 @@ type facts struct {
 }
 
 // overwritten reports whether the oldest records are gone.
-func (f *facts) overwritten() bool { return f.counted && f.kept < f.written }
+func (h *facts) overwritten() bool { return h.counted && h.kept < h.written }
 
 // reading is what a source has come upon so far.
 type reading struct {

@@ -26,7 +26,6 @@ type textSource struct {
 	seam    int  // gaps that are still to be given for a further capture, one for each vcpu
 	broken  tally
 	seams   tally
-	beyond  tally
 }
 
 // newTextSource begins to read a capture in text form, plain, gzip or zstd. Errors are of class ErrFormat or io.ErrUnexpectedEOF, or the
