@@ -12,9 +12,18 @@ import (
 func (e *Examiner) notes() {
 	r := &e.report
 	say := func(format string, args ...any) { r.Notes = append(r.Notes, fmt.Sprintf(format, args...)) }
-	again, headless, cut := 0, 0, 0
+	again, headless, cut, empty := 0, 0, 0, 0
+	guestTime, xenTime := false, false
 	for i := range r.Dumps {
 		d := &r.Dumps[i]
+		if d.Source == dump.Guest.String() {
+			guestTime = guestTime || d.Time != ""
+		} else {
+			xenTime = xenTime || d.Time != ""
+		}
+		if d.Source == dump.KeyQ.String() && d.VCPUs == 0 {
+			empty++
+		}
 		switch {
 		case d.Again:
 			again++
@@ -34,6 +43,13 @@ func (e *Examiner) notes() {
 	if cut > 0 {
 		say("%s not whole: ports that are missing there are not taken for closed", isAre(cut, "dump"))
 	}
+	if empty > 0 {
+		say("%s of key q without a row that can be read: a mail program may have folded or encoded the text (quoted-printable); take it from the log itself",
+			isAre(empty, "dump"))
+	}
+	if guestTime && xenTime {
+		say("the times of dumps from guest are by that guest's clock, the others by Xen's: the two cannot be compared")
+	}
 	single := false
 	for _, h := range e.domains {
 		single = single || h.count == 1
@@ -49,8 +65,11 @@ func (e *Examiner) notes() {
 	}
 	if flying > 0 {
 		e.another = true
-		say("%s selected or queued, and their vcpus are still to look, as is normal for a moment: if a second dump shows the same, they do not look",
-			isAre(flying, "pending port"))
+		look := "its vcpu is still to look, as is normal for a moment: if a second dump shows the same, it does not look"
+		if flying > 1 {
+			look = "their vcpus are still to look, as is normal for a moment: if a second dump shows the same, they do not look"
+		}
+		say("%s selected or queued, and %s", isAre(flying, "pending port"), look)
 	}
 	if r.Passed > 0 {
 		say("%s suspect in one dump and no longer in the next: in flight, as is normal", wasWere(r.Passed, "port"))

@@ -498,11 +498,13 @@ func (e *Examiner) interval(h *history) Interval {
 		switch {
 		case j == len(b.Ports) || i < len(a.Ports) && a.Ports[i].Port < b.Ports[j].Port:
 			if b.Whole {
+				iv.Ports++
 				add(a.Ports[i].Port, rowOf(&a.Ports[i]), "free")
 			}
 			i++
 		case i == len(a.Ports) || b.Ports[j].Port < a.Ports[i].Port:
 			if a.Whole {
+				iv.Ports++
 				add(b.Ports[j].Port, "free", rowOf(&b.Ports[j]))
 			}
 			j++

@@ -99,7 +99,7 @@ type Interval struct {
 	From   int    `json:"from"` // numbers of the dumps
 	To     int    `json:"to"`
 	Span   string `json:"span,omitempty"`
-	Ports  int    `json:"ports"` // in both
+	Ports  int    `json:"ports"` // in either, but for those that a dump that is not whole may lack
 	Moved  int    `json:"moved"`
 	Stood  []Move `json:"stood"` // pending in both, and unchanged
 	Moves  []Move `json:"moves"` // at most 1000

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/evtrace/evtrace/evtchn/dump"
 )
 
 // TextOptions change how a report is written. The zero value is good.
@@ -23,7 +25,7 @@ const (
 func (r *Report) WriteText(w io.Writer, opt TextOptions) error {
 	p := &page{}
 	p.wrap("", "    ", r.headline())
-	p.dumps(r)
+	p.dumps(r, opt)
 	p.suspects(r)
 	p.moved(r, opt)
 	p.cleared(r, opt)
@@ -111,36 +113,50 @@ func (p *page) wrap(first, rest, text string) {
 
 func domainName(d *int) string {
 	if d == nil {
-		return "domain ?"
+		return "unknown domain"
 	}
 	return fmt.Sprintf("domain %d", *d)
 }
 
-// dumps lists what was read: the first and the last ones, if there are many.
-func (p *page) dumps(r *Report) {
+// dumps lists what was read: the first and the last ones, and those that a suspect refers to, if there are many.
+func (p *page) dumps(r *Report, opt TextOptions) {
 	p.line("\nDumps")
 	files := map[string]bool{}
 	for i := range r.Dumps {
 		files[r.Dumps[i].File] = true
 	}
-	timed := false
+	timed, domains := false, 0
 	for i := range r.Dumps {
 		timed = timed || r.Dumps[i].Time != ""
+		domains = max(domains, len(domainName(r.Dumps[i].Domain)))
 	}
+	cited := map[int]bool{}
+	for i := range r.Suspects {
+		s := &r.Suspects[i]
+		cited[s.Ended] = true
+		for _, n := range s.Dumps {
+			cited[n] = true
+		}
+	}
+	hidden := 0
 	for i := range r.Dumps {
-		if n := len(r.Dumps); n > fewDumps && i >= fewDumps/2 && i < n-fewDumps/2 {
-			if i == fewDumps/2 {
-				p.line(fmt.Sprintf("  ... %d more", n-fewDumps/2*2))
-			}
+		d := &r.Dumps[i]
+		if n := len(r.Dumps); n > fewDumps && i >= fewDumps/2 && i < n-fewDumps/2 && !opt.All && !cited[d.Number] {
+			hidden++
 			continue
 		}
-		d := &r.Dumps[i]
+		if hidden > 0 {
+			p.line(fmt.Sprintf("  ... %d more (--all)", hidden))
+			hidden = 0
+		}
 		s := fmt.Sprintf("%3d  ", d.Number)
 		if timed {
 			s += fmt.Sprintf("%-12s ", d.Time)
 		}
-		s += fmt.Sprintf("%-9s %-10s ", d.Source, domainName(d.Domain))
+		s += fmt.Sprintf("%-9s %-*s ", d.Source, max(domains, 10), domainName(d.Domain))
 		switch {
+		case d.Source == dump.KeyQ.String() && d.VCPUs == 0:
+			s += "no row that can be read"
 		case d.Ports == 0 && d.VCPUs > 0:
 			s += fmt.Sprintf("%d vcpus", d.VCPUs)
 		case d.Source == "lsevtchn":

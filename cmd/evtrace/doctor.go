@@ -2,7 +2,9 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +17,8 @@ import (
 	"github.com/evtrace/evtrace/analyze/doctor"
 	"github.com/evtrace/evtrace/evtchn/text"
 	"github.com/evtrace/evtrace/recorder/consoledump"
+	"github.com/evtrace/evtrace/recorder/ftrace"
+	"github.com/evtrace/evtrace/recorder/xentrace"
 )
 
 func newDoctor(a *app) *cobra.Command {
@@ -124,8 +128,8 @@ func (a *app) examineFile(ctx context.Context, ex *doctor.Examiner, i int, name 
 		return none, unreadable(fmt.Errorf("%s: %w", base, err))
 	}
 	defer r.Close()
-	br := bufio.NewReader(r)
-	head, _ := br.Peek(4096)
+	br := bufio.NewReaderSize(r, 64<<10)
+	head, _ := br.Peek(br.Size())
 	if isArchive(head) {
 		return a.examineArchive(ctx, ex, i, name, br, strict)
 	}
@@ -146,7 +150,7 @@ func (a *app) examineFile(ctx context.Context, ex *doctor.Examiner, i int, name 
 		case err == io.EOF:
 			return rd.Summary(), nil
 		case errors.Is(err, consoledump.ErrNone):
-			return none, noDump(err)
+			return none, notDump(err, name, head)
 		case err != nil:
 			return none, unreadable(err)
 		}
@@ -173,6 +177,37 @@ func (a *app) examineArchive(ctx context.Context, ex *doctor.Examiner, i int, na
 // noDump is about an input without a dump.
 func noDump(err error) error {
 	return &failure{codeUnreadable, err, `"xl debug-keys e; xl dmesg > dump.txt" makes one: docs/doctor.md`}
+}
+
+// notDump is about an input without a dump, whose first bytes tell what else it is.
+func notDump(err error, name string, head []byte) error {
+	switch {
+	case ftrace.Sniff(head), xentrace.Sniff(head):
+		return &failure{codeUsage, fmt.Errorf("%w: it is a capture", err), "evtrace analyze " + name + " judges it"}
+	case isBase64(head):
+		return &failure{codeUnreadable, fmt.Errorf("%w: it is encoded in base64, as in the source of a mail", err),
+			"save the text that the mail program shows, or decode it: base64 -di " + name + " | evtrace doctor -"}
+	}
+	return noDump(err)
+}
+
+// isBase64 reports whether a text has lines of base64, as mails fold it: three of the same length, one after the other.
+func isBase64(head []byte) bool {
+	run, width := 0, 0
+	for line := range bytes.Lines(head) {
+		line = bytes.TrimRight(line, "\r\n")
+		if _, err := base64.StdEncoding.DecodeString(string(line)); err != nil || len(line) < 60 || len(line) > 76 {
+			run = 0
+			continue
+		}
+		if len(line) != width {
+			run, width = 0, len(line)
+		}
+		if run++; run == 3 {
+			return true
+		}
+	}
+	return false
 }
 
 // dumpNotes says what of a text was passed over.
