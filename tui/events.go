@@ -168,9 +168,9 @@ func titleLine(st *Styles, g *glyphs, title string, w int, focused bool) string 
 		s += strings.Repeat(g.line, w-n)
 	}
 	if focused {
-		return st.Focused.Render(fit(s, w))
+		return st.Focused.Render(clip(s, w, g))
 	}
-	return st.Title.Render(fit(s, w))
+	return st.Title.Render(clip(s, w, g))
 }
 
 // half draws an event for one of two columns.
@@ -183,7 +183,7 @@ func (p *eventsPane) half(s *step, ev *evtchn.Event, w int, number bool) string 
 	if w < 50 {
 		kind = 11
 	}
-	return fit(line+fmt.Sprintf("%*s %-3s %s %*s %s", p.widthOf.time, s.clock.at(ev.Time), vcpuName(ev.VCPU), fit(ev.Kind.String(), kind), 4, portName(ev), what(ev, s.meta)), w)
+	return clip(line+fmt.Sprintf("%*s %-3s %s %*s %s", p.widthOf.time, s.clock.at(ev.Time), vcpuName(ev.VCPU), fit(ev.Kind.String(), kind), 4, portName(ev), what(ev, s.meta)), w, p.glyphs)
 }
 
 // silent reports whether a step only reads somebody's own records: two policies that differ in such a look alone have not parted.
@@ -293,10 +293,10 @@ func (p *eventsPane) line(s *step, r *row) string {
 	line := fmt.Sprintf("%s%s%s%-*s %*s %-*s %s %s %*s  %s", gutter[0], gutter[1], gutter[2], c.seq, fmt.Sprintf("#%d", r.seq),
 		c.time, s.clock.at(ev.Time), c.vcpu, vcpuName(ev.VCPU), fit(clean(contextName(ev, s.meta)), c.ctx), fit(ev.Kind.String(), c.kind),
 		c.port, portName(ev), what(ev, s.meta))
-	if r.sign == signUnnoticed {
-		line += "   " + p.glyphs.unnoticed + " unnoticed"
+	if said := line + "   " + p.glyphs.unnoticed + " unnoticed"; r.sign == signUnnoticed && lipgloss.Width(said) <= p.w {
+		line = said // else the sign before the line says it
 	}
-	line = fit(line, p.w)
+	line = clip(line, p.w, p.glyphs)
 	switch {
 	case here:
 		return p.styles.Cursor.Render(line)

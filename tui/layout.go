@@ -1,6 +1,10 @@
 package tui
 
-import tea "github.com/charmbracelet/bubbletea"
+import (
+	"strings"
+
+	tea "github.com/charmbracelet/bubbletea"
+)
 
 // pane names a pane.
 type pane int
@@ -77,11 +81,21 @@ func (m *Model) paneView(p pane) string {
 	case paneMachine:
 		return m.machine.View(&m.view, focused)
 	case paneWhy:
+		m.why.reach = m.reach(paneWhy)
 		return m.why.View(&m.view, m.whyTitle(), m.fateText(), m.whyNotes(), focused)
 	case paneStrip:
 		return m.strip.View(&m.view, focused)
 	}
 	return m.events.View(&m.view, m.eventsTitle(), focused)
+}
+
+// reach gives the keys that make a pane the one to which j and k go, each with a blank after it.
+func (m *Model) reach(p pane) string {
+	n := int(p-m.focus+panes) % int(panes)
+	if back := int(panes) - n; back < n {
+		return strings.Repeat(m.keys.FocusBack.Help().Key+" ", back)
+	}
+	return strings.Repeat(m.keys.Focus.Help().Key+" ", n)
 }
 
 func (m *Model) moveFocus(dir int) tea.Cmd {

@@ -30,7 +30,7 @@ func (p *machinePane) View(s *step, focused bool) string {
 	}
 	lines := []string{titleLine(p.styles, p.glyphs, title, p.w, focused)}
 	if s.cur == nil {
-		return canvas(append(lines, "no state"), p.w, p.h)
+		return canvas(append(lines, "no state"), p.w, p.h, p.glyphs)
 	}
 	left := p.w
 	side := p.w >= 76
@@ -49,21 +49,21 @@ func (p *machinePane) View(s *step, focused bool) string {
 			if i < len(v) {
 				b = v[i]
 			}
-			lines = append(lines, fit(a, left)+"  "+b)
+			lines = append(lines, clip(a, left, p.glyphs)+"  "+b)
 		}
 	} else {
 		lines = append(lines, word...)
 		lines = append(lines, p.vcpus(s, p.w, p.h-len(lines))...)
 	}
-	return canvas(lines, p.w, p.h)
+	return canvas(lines, p.w, p.h, p.glyphs)
 }
 
 // canvas makes a block of exactly w by h of the lines.
-func canvas(lines []string, w, h int) string {
+func canvas(lines []string, w, h int, g *glyphs) string {
 	out := make([]string, h)
 	for i := range out {
 		if i < len(lines) {
-			out[i] = fit(lines[i], w)
+			out[i] = clip(lines[i], w, g)
 		} else {
 			out[i] = strings.Repeat(" ", max(w, 0))
 		}
@@ -235,7 +235,11 @@ func (p *machinePane) word(s *step, w, h int) []string {
 		})
 	}
 	if at := int(port) - int(base); at >= 0 && at < n {
-		caret := strings.Repeat(" ", labelWidth+at) + p.glyphs.caret + strconv.Itoa(int(port))
+		number := strconv.Itoa(int(port))
+		caret := strings.Repeat(" ", labelWidth+at) + p.glyphs.caret + number
+		if lipgloss.Width(caret) > w {
+			caret = strings.Repeat(" ", max(labelWidth+at-len(number), 0)) + number + p.glyphs.caret
+		}
 		rows = append(rows, p.styles.Header.Render(caret))
 	}
 	return rows

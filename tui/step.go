@@ -354,6 +354,29 @@ func fit(s string, w int) string {
 	return s
 }
 
+// clip makes a text exactly w columns wide, with a sign where it was cut. It does not cut a number in two, which would be another number.
+func clip(s string, w int, g *glyphs) string {
+	if ansi.StringWidth(s) <= w {
+		return fit(s, w)
+	}
+	text, more := []rune(ansi.Strip(s)), ansi.StringWidth(g.more)
+	n := max(w-more, 0)
+	if n < len(text) && n > 0 && numeric(text[n]) {
+		for back := n; back >= max(n-maxNumber, 0); back-- {
+			if back == 0 || !numeric(text[back-1]) {
+				n = back
+				break
+			}
+		}
+	}
+	return fit(shorten(s, n+more, g), w)
+}
+
+// maxNumber is how long a number is that is not cut; what is longer are bits.
+const maxNumber = 14
+
+func numeric(r rune) bool { return r >= '0' && r <= '9' || r == '#' || r == '.' || r == ',' }
+
 // wrap breaks a text into lines of at most w columns.
 func wrap(s string, w int) []string {
 	if w < 1 {

@@ -508,7 +508,7 @@ func TestStoryFold(t *testing.T) {
 			p.check()
 			view := p.m.View()
 			n := len(p.m.why.finding.Why)
-			above, below := strings.Contains(view, "more above (tab, k)"), strings.Contains(view, "more below (tab, j)")
+			above, below := strings.Contains(view, "more above (k)"), strings.Contains(view, "more below (j)")
 			if got := strings.Contains(view, "  1. ") || strings.Contains(view, "▶ 1. "); got == above && !strings.Contains(view, "▲ 1 more above") {
 				t.Errorf("height %d, #%d: the first sentence is shown: %v, said to be above: %v\n%s", h, p.m.seq, got, above, view)
 			}

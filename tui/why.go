@@ -20,7 +20,8 @@ type whyPane struct {
 	finding *analyze.Finding
 	story   []string // of the finding
 	links   []link
-	rows    []int // the sentence of each line on the screen, -1: none
+	rows    []int  // the sentence of each line on the screen, -1: none
+	reach   string // the keys that bring j and k to the pane, each with a blank after it
 }
 
 // link is an event that a sentence names.
@@ -103,10 +104,10 @@ func (p *whyPane) View(s *step, title, aside string, notes []string, focused boo
 			if bad {
 				mark, st = p.glyphs.unnoticed+" ", p.styles.Bad
 			}
-			lines = append(lines, st.Render(fit(mark+text, p.w)))
+			lines = append(lines, st.Render(clip(mark+text, p.w, p.glyphs)))
 		}
 		if p.h > 6 || len(lines) == 1 && p.h > 4 {
-			lines = append(lines, p.styles.Dim.Render(fit("  "+now, p.w)))
+			lines = append(lines, p.styles.Dim.Render(clip("  "+now, p.w, p.glyphs)))
 		}
 	}
 	if aside != "" {
@@ -122,7 +123,7 @@ func (p *whyPane) View(s *step, title, aside string, notes []string, focused boo
 				lines = append(lines, "  "+l)
 			}
 		}
-		return canvas(lines, p.w, p.h)
+		return canvas(lines, p.w, p.h, p.glyphs)
 	}
 	cur := p.current(s.seq)
 	var story []string
@@ -164,19 +165,19 @@ func (p *whyPane) View(s *step, title, aside string, notes []string, focused boo
 	}
 	lines, p.rows = append(lines, story...), append(p.rows, of...)
 	if more != "" {
-		lines, p.rows = append(lines, p.styles.Dim.Render(fit("  "+more, p.w))), append(p.rows, -1)
+		lines, p.rows = append(lines, p.styles.Dim.Render(clip("  "+more, p.w, p.glyphs))), append(p.rows, -1)
 	}
-	return canvas(lines, p.w, p.h)
+	return canvas(lines, p.w, p.h, p.glyphs)
 }
 
 // more says how many sentences are not wholly among the lines from, inclusive, to to, exclusive. of has the sentence of each line.
 func (p *whyPane) more(of []int, from, to int) string {
 	var parts []string
 	if from > 0 {
-		parts = append(parts, fmt.Sprintf("%s %d more above (tab, k)", p.glyphs.caret, of[from-1]+1))
+		parts = append(parts, fmt.Sprintf("%s %d more above (%sk)", p.glyphs.caret, of[from-1]+1, p.reach))
 	}
 	if to < len(of) {
-		parts = append(parts, fmt.Sprintf("%s %d more below (tab, j)", p.glyphs.below, of[len(of)-1]-of[to]+1))
+		parts = append(parts, fmt.Sprintf("%s %d more below (%sj)", p.glyphs.below, of[len(of)-1]-of[to]+1, p.reach))
 	}
 	return strings.Join(parts, "   ")
 }
