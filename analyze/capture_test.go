@@ -197,7 +197,7 @@ func TestSpoiltCaptures(t *testing.T) {
 	}{
 		{"as it is", whole, side.Probes, VerdictClean, ""},
 		{"no list of probes", whole, "", VerdictClean, ""},
-		{"unmask not listed", drop("unmask", "hc_unmask_2l"), unlisted("unmask", "hc_unmask_2l"), VerdictUnknown, "no record of evtchn_2l_unmask: whether and where ports were unmasked is not known; define p:evtchn/unmask evtchn_2l_unmask port=%di:u32 (docs/capture.md)"},
+		{"unmask not listed", drop("unmask", "hc_unmask_2l"), unlisted("unmask", "hc_unmask_2l"), VerdictUnknown, "no record of evtchn_2l_unmask: whether and where ports were unmasked is not known; define p:evtrace/unmask evtchn_2l_unmask port=%di:u32 (docs/capture.md)"},
 		{"unmask listed and not enabled", drop("unmask", "hc_unmask_2l"), side.Probes, VerdictUnknown, "no record of evtchn_2l_unmask"},
 		{"unmask, no list", drop("unmask", "hc_unmask_2l"), "", VerdictUnknown, "no record of evtchn_2l_unmask"},
 		{"mask, no list", drop("mask"), "", VerdictUnknown, "no record of evtchn_2l_mask"},

@@ -151,7 +151,7 @@ func (s *datSource) peek(r io.ReaderAt, size int64) error {
 	// What has no format was not probed for. The formats do not say where the probes are.
 	for name, spec := range probeByName {
 		if ids[spec.id] {
-			f.probes += "p:evtchn/" + name + " ?\n"
+			f.probes += "p:evtrace/" + name + " ?\n"
 		}
 	}
 	return nil

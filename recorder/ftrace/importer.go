@@ -177,8 +177,14 @@ func (im *Importer) notes() []string {
 	for _, d := range im.unprobed() {
 		n = append(n, d.note())
 	}
-	if list := im.names.unmet(im.opt.Maps); len(list) > 0 && im.eof {
-		n = append(n, "no record is called "+strings.Join(list, " or ")+", as the map has it")
+	if im.eof {
+		missing, unread := im.names.unmet(im.opt.Maps, im.src.reading().broken.n > 0)
+		if len(missing) > 0 {
+			n = append(n, "no record is called "+strings.Join(missing, " or ")+", as the map has it")
+		}
+		for _, m := range unread {
+			n = append(n, "no record could be read by the map "+m+": there are such records, but each lacks a field that the map or its kind names, or has no number there")
+		}
 	}
 	if im.inf.fifo {
 		n = append(n, "the capture is of the FIFO ABI: deliveries and how long they took are known, but not whether a port stands in a queue, so a lost event would not be found")

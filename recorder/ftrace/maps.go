@@ -154,13 +154,17 @@ func (ns *names) addMaps(ms []Map) error {
 	return nil
 }
 
-// unmet lists the maps' events of which there was no record.
-func (ns *names) unmet(ms []Map) []string {
-	var list []string
+// unmet lists the maps' events of which there was no record, and the maps by which no record of their event could be read. Only a capture
+// with broken records has such.
+func (ns *names) unmet(ms []Map, broken bool) (missing, unread []string) {
 	for _, m := range ms {
-		if i, ok := ns.m[m.Event]; !ok || ns.count[i] == 0 {
-			list = append(list, m.Event)
+		switch i, ok := ns.m[m.Event]; {
+		case ok && ns.count[i] > 0:
+		case ok && broken:
+			unread = append(unread, m.String())
+		default:
+			missing = append(missing, m.Event)
 		}
 	}
-	return list
+	return missing, unread
 }

@@ -15,12 +15,12 @@ type need struct {
 
 // needs is what docs/capture.md calls necessary. Everything else is deduced where it is missing.
 var needs = [...]need{
-	{"unmask", "evtchn_2l_unmask", "p:evtchn/unmask evtchn_2l_unmask port=%di:u32", "whether and where ports were unmasked"},
-	{"mask", "evtchn_2l_mask", "p:evtchn/mask evtchn_2l_mask port=%di:u32", "which ports were masked"},
-	{"clear", "evtchn_2l_clear_pending", "p:evtchn/clear evtchn_2l_clear_pending port=%di:u32", "when ports ceased to be pending"},
-	{"upcall", "xen_evtchn_do_upcall", "p:evtchn/upcall xen_evtchn_do_upcall", "when a vcpu was made to look"},
-	{"upcall_ret", "xen_evtchn_do_upcall's return", "r:evtchn/upcall_ret xen_evtchn_do_upcall", "when a vcpu had done looking"},
-	{"scan", "evtchn_2l_handle_events", "p:evtchn/scan evtchn_2l_handle_events cpu=%di:u32", "which vcpu looked, and turned away from a port"},
+	{"unmask", "evtchn_2l_unmask", "p:evtrace/unmask evtchn_2l_unmask port=%di:u32", "whether and where ports were unmasked"},
+	{"mask", "evtchn_2l_mask", "p:evtrace/mask evtchn_2l_mask port=%di:u32", "which ports were masked"},
+	{"clear", "evtchn_2l_clear_pending", "p:evtrace/clear evtchn_2l_clear_pending port=%di:u32", "when ports ceased to be pending"},
+	{"upcall", "xen_evtchn_do_upcall", "p:evtrace/upcall xen_evtchn_do_upcall", "when a vcpu was made to look"},
+	{"upcall_ret", "xen_evtchn_do_upcall's return", "r:evtrace/upcall_ret xen_evtchn_do_upcall", "when a vcpu had done looking"},
+	{"scan", "evtchn_2l_handle_events", "p:evtrace/scan evtchn_2l_handle_events cpu=%di:u32", "which vcpu looked, and turned away from a port"},
 }
 
 // proof counts what shows that records of a kind are missing from the whole capture: each is something that cannot be without one.
@@ -31,7 +31,7 @@ type proof struct {
 	clear  uint64 // a handler ran whose port is always cleared before
 }
 
-// probesIn gives the names of the events that a list of probe definitions defines ("p:evtchn/unmask evtchn_2l_unmask port=%di:u32"), of
+// probesIn gives the names of the events that a list of probe definitions defines ("p:evtrace/unmask evtchn_2l_unmask port=%di:u32"), of
 // those that the importer knows.
 func probesIn(list string) map[string]bool {
 	names := make(map[string]bool)

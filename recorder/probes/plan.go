@@ -152,7 +152,7 @@ func choose(k *Kernel, p Probe, opt Options) Choice {
 	}
 	if k == nil {
 		if p.Command != 0 {
-			return drop("its place differs with every build of a kernel: name the kernel, or make the script on the machine itself")
+			return drop("the places of hypercalls differ with every build of a kernel: name the kernel, or make the script on the machine itself")
 		}
 		for _, s := range p.Symbols {
 			if p.Module != "" {
