@@ -253,3 +253,30 @@ func (a *archive) dump() (string, error) {
 	return "", &failure{codeUnreadable, fmt.Errorf("%s: it is a tar archive without xl-dmesg.after.txt, so there is no dump in it", a.name),
 		"the script of evtrace probes puts it there, where xl works"}
 }
+
+// before gives the number of lines of a log from the end of a recording that were there before it. The ring of Xen's console has
+// lost its oldest lines in between, perhaps the first of the rest in part.
+func (a *archive) before(log string) (lines int, ok bool) {
+	if filepath.Base(log) != "xl-dmesg.after.txt" {
+		return 0, false
+	}
+	after, err := os.ReadFile(log)
+	if err != nil {
+		return 0, false
+	}
+	old, err := os.ReadFile(filepath.Join(filepath.Dir(log), "xl-dmesg.before.txt"))
+	if err != nil {
+		return 0, false
+	}
+	_, rest, _ := bytes.Cut(after, []byte("\n"))
+	for old = bytes.TrimRight(old, "\r\n"); len(old) > 0; _, old, _ = bytes.Cut(old, []byte("\n")) {
+		n := bytes.Count(old, []byte("\n")) + 1
+		switch {
+		case bytes.HasPrefix(after, old):
+			return n, true
+		case bytes.HasPrefix(rest, old):
+			return n + 1, true
+		}
+	}
+	return 0, false
+}

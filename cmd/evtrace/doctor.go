@@ -83,8 +83,9 @@ func (a *app) examine(ctx context.Context, names []string, strict bool) (*doctor
 	var notes []string
 	dumps := 0
 	var none error
-	for i, name := range names {
-		sum, err := a.examineFile(ctx, ex, i, name, strict)
+	ends := make(map[string]int)
+	for _, name := range names {
+		sum, err := a.examineFile(ctx, ex, ends, name, strict)
 		if errors.Is(err, consoledump.ErrNone) && len(names) > 1 {
 			none = err
 			notes = append(notes, name+": no dump in it")
@@ -100,11 +101,42 @@ func (a *app) examine(ctx context.Context, names []string, strict bool) (*doctor
 	}
 	r := ex.Finish()
 	r.Notes = append(r.Notes, notes...)
+	if len(names) == 1 {
+		r.Notes = append(r.Notes, splitNotes(r, ends)...)
+	}
 	return r, nil
 }
 
-// examineFile judges the dumps of one file.
-func (a *app) examineFile(ctx context.Context, ex *doctor.Examiner, i int, name string, strict bool) (consoledump.Summary, error) {
+// splitNotes says which dumps of an archive are from before the recording, and which from its end.
+func splitNotes(r *doctor.Report, ends map[string]int) []string {
+	before, after := 0, 0
+	for i := range r.Dumps {
+		d := &r.Dumps[i]
+		switch end, ok := ends[d.File]; {
+		case !ok:
+			return nil
+		case d.Line <= end:
+			before = d.Number
+		default:
+			after++
+		}
+	}
+	switch {
+	case before == 0 && after > 0:
+		return []string{"all dumps are from the end of the recording"}
+	case before > 0 && after == 0:
+		return []string{"all dumps are from before the recording"}
+	case before == 1:
+		return []string{"dump 1 is from before the recording, the others are from its end"}
+	case before > 0:
+		return []string{fmt.Sprintf("dumps 1 to %d are from before the recording, the others are from its end", before)}
+	}
+	return nil
+}
+
+// examineFile judges the dumps of one file. Ends has, by name, the line of a log up to which it is from before a recording; an archive
+// adds its own.
+func (a *app) examineFile(ctx context.Context, ex *doctor.Examiner, ends map[string]int, name string, strict bool) (consoledump.Summary, error) {
 	var none consoledump.Summary
 	in, size, base := a.in, int64(0), "stdin"
 	if name != "-" {
@@ -131,7 +163,7 @@ func (a *app) examineFile(ctx context.Context, ex *doctor.Examiner, i int, name 
 	br := bufio.NewReaderSize(r, 64<<10)
 	head, _ := br.Peek(br.Size())
 	if isArchive(head) {
-		return a.examineArchive(ctx, ex, i, name, br, strict)
+		return a.examineArchive(ctx, ex, ends, name, br, strict)
 	}
 	if isDatabase(head) || text.Sniff(head) {
 		return none, &failure{codeUsage, fmt.Errorf("%s: it is a trace, and doctor reads dumps of the console", base), "evtrace analyze " + name + " judges it"}
@@ -159,7 +191,7 @@ func (a *app) examineFile(ctx context.Context, ex *doctor.Examiner, i int, name 
 }
 
 // examineArchive judges the dumps of a capture in a tar archive.
-func (a *app) examineArchive(ctx context.Context, ex *doctor.Examiner, i int, name string, r io.Reader, strict bool) (consoledump.Summary, error) {
+func (a *app) examineArchive(ctx context.Context, ex *doctor.Examiner, ends map[string]int, name string, r io.Reader, strict bool) (consoledump.Summary, error) {
 	ar, err := unpackArchive(filepath.Base(name), r)
 	if ar != nil {
 		defer os.RemoveAll(ar.dir)
@@ -171,7 +203,10 @@ func (a *app) examineArchive(ctx context.Context, ex *doctor.Examiner, i int, na
 	if err != nil {
 		return consoledump.Summary{}, err
 	}
-	return a.examineFile(ctx, ex, i, dump, strict)
+	if end, ok := ar.before(dump); ok {
+		ends[filepath.Base(dump)] = end
+	}
+	return a.examineFile(ctx, ex, ends, dump, strict)
 }
 
 // noDump is about an input without a dump.

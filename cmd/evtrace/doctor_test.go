@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -77,5 +78,32 @@ func TestDoctorDoc(t *testing.T) {
 	out := must(t, 10, "doctor", "2l-lost.txt")
 	if !strings.Contains(string(doc), "$ evtrace doctor 2l-lost.txt\n"+out+"```") {
 		t.Errorf("docs/doctor.md does not have what doctor prints now:\n%s", out)
+	}
+}
+
+// TestDoctorSplit: of an archive, doctor says which dumps are from before the recording, also where Xen's ring has dropped the oldest.
+func TestDoctorSplit(t *testing.T) {
+	dump := func(secs int) string {
+		return fmt.Sprintf("(XEN) [%d.0] Event channel information for domain 0:\n(XEN) [%d.0]        1 [0/0/0]: s=5 n=0 x=0 v=0\n", secs, secs)
+	}
+	boot := "(XEN) [1.0] Xen version 4.17\n"
+	old := boot + dump(10) + dump(20)
+	for _, tt := range []struct{ name, before, after, want string }{
+		{"whole", old, old + dump(30), "dumps 1 to 2 are from before the recording, the others are from its end"},
+		{"ring", old, old[len(boot)+5:] + dump(30), "dumps 1 to 2 are from before the recording"},
+		{"none before", boot, boot + dump(30), "all dumps are from the end of the recording"},
+		{"none after", old, old, "all dumps are from before the recording"},
+		{"unrelated", boot, dump(30), ""},
+	} {
+		name := filepath.Join(t.TempDir(), "c.tar")
+		members := []member{{name: "c/xl-dmesg.before.txt", data: tt.before}, {name: "c/xl-dmesg.after.txt", data: tt.after}}
+		if err := os.WriteFile(name, archiveOf(t, members...), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		r, _ := doctorReport(t, name)
+		notes := strings.Join(r.Notes, "\n")
+		if tt.want == "" && strings.Contains(notes, "the recording") || !strings.Contains(notes, tt.want) {
+			t.Errorf("%s: got the notes %q, want %q", tt.name, notes, tt.want)
+		}
 	}
 }
