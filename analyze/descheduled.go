@@ -5,6 +5,7 @@ import "github.com/evtrace/evtrace/evtchn"
 // waits keeps when a vcpu was descheduled: runnable, and without a physical CPU. Only a capture beside which the run states were
 // recorded tells that (evtchn.KindRunState).
 type waits struct {
+	known bool        // a change was recorded
 	on    bool        // it is descheduled now
 	since evtchn.Time // with on
 	last  [32]stretch // the last ones that have ended
@@ -19,6 +20,7 @@ func (w *waits) note(to evtchn.RunState, at evtchn.Time) {
 		w.last[w.n%len(w.last)] = stretch{w.since, at}
 		w.n++
 	}
+	w.known = true
 	w.on, w.since = to == evtchn.Runnable, at
 }
 

@@ -18,6 +18,17 @@ const (
 	StrengthWeak     Strength = "weak"     // a link is deduced, and nothing but the absence of a record speaks for it
 )
 
+// rank counts from the best.
+func (s Strength) rank() int {
+	switch s {
+	case StrengthSeen:
+		return 0
+	case StrengthInferred:
+		return 1
+	}
+	return 2
+}
+
 // text says each strength in words, for the text report.
 func (s Strength) text() string {
 	switch s {

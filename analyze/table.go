@@ -1,7 +1,10 @@
 package analyze
 
 import (
+	"cmp"
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 
 	"github.com/evtrace/evtrace/evtchn"
@@ -10,14 +13,24 @@ import (
 // fewOfEach is how many rows a kind of finding has in the table at least.
 const fewOfEach = 3
 
-// choose gives the findings, from the one at from on, that a table of so many rows shows: some of each kind, the first ones.
-func (r *Report) choose(from, rows int) []*Finding {
-	if rows < 0 || rows >= len(r.Findings)-from {
-		rows = len(r.Findings) - from
+// heaviest gives the findings in the order of the text: see heavier.
+func (r *Report) heaviest() []*Finding {
+	list := make([]*Finding, len(r.Findings))
+	for i := range r.Findings {
+		list[i] = &r.Findings[i]
+	}
+	slices.SortStableFunc(list, heavier)
+	return list
+}
+
+// choose gives the findings that a table of so many rows shows: some of each kind, the first ones.
+func choose(findings []*Finding, rows int) []*Finding {
+	if rows < 0 || rows >= len(findings) {
+		rows = len(findings)
 	}
 	var of, quota [len(kinds) + 1]int
-	for i := from; i < len(r.Findings); i++ {
-		of[r.Findings[i].Kind.rank()]++
+	for _, f := range findings {
+		of[f.Kind.rank()]++
 	}
 	left := rows
 	for _, few := range []int{1, fewOfEach, rows} { // each kind one row, if there is room; then each a few; then the worst
@@ -28,21 +41,33 @@ func (r *Report) choose(from, rows int) []*Finding {
 		}
 	}
 	var list []*Finding
-	for i := from; i < len(r.Findings); i++ {
-		if k := r.Findings[i].Kind.rank(); quota[k] > 0 {
+	for _, f := range findings {
+		if k := f.Kind.rank(); quota[k] > 0 {
 			quota[k]--
-			list = append(list, &r.Findings[i])
+			list = append(list, f)
 		}
 	}
 	return list
 }
 
-// table lists further findings, one on a line, and counts those that it leaves out.
-func (p *page) table(r *Report, from, rows int) {
-	list := r.choose(from, rows)
+// heavier orders the findings of a table: the worse kind first, then the better evidence, then the longer delay. What was never noticed is the
+// longest.
+func heavier(a, b *Finding) int {
+	delay := func(f *Finding) int64 {
+		if f.Delay == nil {
+			return math.MaxInt64
+		}
+		return *f.Delay
+	}
+	return cmp.Or(cmp.Compare(a.Kind.rank(), b.Kind.rank()), cmp.Compare(a.Strength.rank(), b.Strength.rank()), cmp.Compare(delay(b), delay(a)))
+}
+
+// table lists further findings, one on a line, and counts those that it leaves out. The first ones were told in full.
+func (p *page) table(r *Report, findings []*Finding, full, rows int) {
+	list := choose(findings[full:], rows)
 	if len(list) > 0 {
-		const row = "%-18s %5s  %-11s %-14s %-8s %-7s "
-		p.line(row+"cause", "finding", "owner", "looked away", "exposed", "delay", "rescuer")
+		const row = "%-18s %5s  %-4s %-12s %-8s %-7s %-8s "
+		p.line(row+"cause", "finding", "owner", "left", "exposed", "delay", "rescuer", "evidence")
 		for _, f := range list {
 			exposed, delay, rescuer := "-", "-", "-"
 			if f.ExposedAt != nil {
@@ -53,8 +78,10 @@ func (p *page) table(r *Report, from, rows int) {
 			}
 			if f.RescuedByPort != evtchn.NoPort {
 				rescuer = fmt.Sprint(f.RescuedByPort)
+			} else if f.Kind == KindLate && f.UnnoticedSeq != 0 && f.NoticedSeq != 0 {
+				rescuer = "again" // something told a vcpu of it again: its why says what
 			}
-			s := fmt.Sprintf(row, f.ID, vcpuText(f.OwnerVCPU), vcpuText(f.UnnoticedVCPU), exposed, delay, rescuer)
+			s := fmt.Sprintf(row, f.ID, vcpuText(f.OwnerVCPU), vcpuText(f.UnnoticedVCPU), exposed, delay, rescuer, f.Strength)
 			if cause := string(f.Cause); len(s)+len(cause) <= p.width {
 				p.line("%s", s+cause)
 			} else {
@@ -66,8 +93,8 @@ func (p *page) table(r *Report, from, rows int) {
 	var more []string
 	for _, k := range kinds {
 		n := *r.Totals.of(k)
-		for i := range min(from, len(r.Findings)) {
-			if r.Findings[i].Kind == k {
+		for _, f := range findings[:full] {
+			if f.Kind == k {
 				n--
 			}
 		}
@@ -84,7 +111,7 @@ func (p *page) table(r *Report, from, rows int) {
 		p.line("and %s", strings.Join(more, ", "))
 	}
 	if len(list) > 0 {
-		p.wrap("", "owner: the vcpu that the port was bound to; looked away: the vcpu that read its word and left it; rescuer: the other port that made its vcpu look.")
+		p.wrap("", "owner: the vcpu that the port was bound to; left: the vcpu that read its word and left it; rescuer: the other port that made its vcpu look, or again: it was signalled again itself. evidence: how well the trace supports it, from seen to weak.")
 	}
 	if len(list) > 0 || len(more) > 0 {
 		p.line("")

@@ -42,10 +42,11 @@ func (r *Report) WriteText(w io.Writer, opt TextOptions) error {
 	p.terms(r)
 	p.line("")
 	full := min(opt.Full, len(r.Findings))
-	for i := range full {
-		p.finding(&r.Findings[i])
+	findings := r.heaviest()
+	for _, f := range findings[:full] {
+		p.finding(f)
 	}
-	p.table(r, full, opt.Rows)
+	p.table(r, findings, full, opt.Rows)
 	p.figures(r)
 	if opt.Ports == 0 && r.Trace.ABI == "fifo" {
 		opt.Ports = 10
@@ -67,7 +68,7 @@ func (r *Report) WriteText(w io.Writer, opt TextOptions) error {
 	}
 	p.line("")
 	p.line("Next")
-	next := r.next(opt.Name)
+	next := r.next(findings, opt.Name)
 	width := 0
 	longest := 0
 	for _, n := range next {
@@ -86,11 +87,11 @@ func (r *Report) WriteText(w io.Writer, opt TextOptions) error {
 }
 
 // next suggests what to do with the trace: commands, and what for.
-func (r *Report) next(name string) [][2]string {
-	if len(r.Findings) == 0 {
+func (r *Report) next(findings []*Finding, name string) [][2]string {
+	if len(findings) == 0 {
 		return [][2]string{{"evtrace info " + name, "what is in the trace"}}
 	}
-	f := &r.Findings[0]
+	f := findings[0]
 	to := f.UnnoticedSeq
 	if to == 0 {
 		to = f.NoticedSeq

@@ -293,8 +293,12 @@ func (w *writer) tellSlow() {
 	n := &w.e.noticed
 	w.say("vcpu %d picked it up %s, %s after it was exposed: more than the %s allowed.", n.vcpu, w.at(n),
 		w.a.clock.span(n.at-w.d.exposedAt), w.a.clock.span(w.a.opt.LateAfter))
-	if off := w.a.v[n.vcpu].waits.within(w.d.exposedAt, n.at); off > 0 {
+	wt := &w.a.v[n.vcpu].waits
+	switch off := wt.within(w.d.exposedAt, n.at); {
+	case off > 0:
 		w.say("It was descheduled for %s of that: runnable, and without a physical CPU.", w.a.clock.span(off))
+	case w.a.state.Observed && !wt.known:
+		w.say("Whether it ran, slept or waited for a physical CPU meanwhile, the capture does not tell; xentrace beside it would.")
 	}
 }
 
