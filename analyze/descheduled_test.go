@@ -70,6 +70,10 @@ func TestDescheduled(t *testing.T) {
 			if says := strings.Contains(text.String(), "descheduled"); says != (c.off > 0) {
 				t.Errorf("says descheduled: %v\n%s", says, &text)
 			}
+			own := strings.Contains(c.states, "v0 ")
+			if says := strings.Contains(strings.Join(strings.Fields(text.String()), " "), "Whether it ran, slept or waited"); says != (c.late && !own) {
+				t.Errorf("says that its states are not known: %v\n%s", says, &text)
+			}
 			if c.late && c.off > 0 && !strings.Contains(strings.Join(one(t, r).Why, " "), fmt.Sprintf("It was descheduled for %d.", c.off)) {
 				t.Errorf("the why does not say it: %q", one(t, r).Why)
 			}
