@@ -26,6 +26,7 @@ const (
 	ArgRun            // a RunState
 	ArgIOReq          // an IOReqState
 	ArgKind           // a Kind
+	ArgTurn           // a Turn
 )
 
 // Arg names one argument of a kind.
@@ -142,6 +143,10 @@ const (
 	KindSnapVCPU // a vcpu's flags as they were seen
 	KindSnapSel  // a vcpu's SEL word as it was seen
 
+	// The scheduler's decisions, beyond what its times say.
+	KindHold    // whose turn it is has to wait
+	KindRelease // and may go on
+
 	kindEnd
 )
 
@@ -237,6 +242,8 @@ var specs = [kindEnd]Spec{
 	KindSnapBits:    {Name: "snap.bits", Args: []Arg{{"pend", ArgBit}, {"mask", ArgBit}, {"told", ArgBit}}, Res: Arg{"link", ArgBits}, Doc: "PEND and MASK of the port as they were seen; told: the SEL bit of its word on the vcpu that it notifies, with FIFO whether it stands in a queue. link, of FIFO: bits 0 to 16, 28 (BUSY) and 29 (LINKED) of the event word"},
 	KindSnapVCPU:    {Name: "snap.vcpu", Args: []Arg{argTarget, {"up", ArgBit}, {"umask", ArgBit}}, Res: Arg{"run", ArgRun}, target: true, Doc: "UP, UMASK and the run state of the target as they were seen"},
 	KindSnapSel:     {Name: "snap.sel", Args: []Arg{argTarget, {"sel", ArgBits}}, target: true, Doc: "the target's SEL word as it was seen"},
+	KindHold:        {Name: "sched.hold", Args: []Arg{{"what", ArgTurn}, {"which", ArgUint}, {"after", ArgUint}}, Doc: "what is due next of that turn has to wait until it is released; after: how many turns came before, which decides among things of the same time"},
+	KindRelease:     {Name: "sched.release", Args: []Arg{{"what", ArgTurn}, {"which", ArgUint}, {"after", ArgUint}}, Doc: "what has had to wait may go on, at once if it is due; after: as in sched.hold"},
 	KindTie: {Name: "tie", Args: []Arg{argTarget, {"step", ArgKind}, {"event", ArgUint}}, Res: Arg{"pending", ArgBit}, target: true,
 		Doc: "what the vcpu has just done to the port ties with a step of the target vcpu: the capture does not tell which came first. event: that step's Seq if it was taken to come before, 0 if after; pending: what would have been found had they come the other way round"},
 }
@@ -333,6 +340,24 @@ var ioreqNames = [...]string{"none", "ready", "inprocess", "resp_ready"}
 // String gives the state's name in lower case.
 func (s IOReqState) String() string { return nameOf(ioreqNames[:], int(s)) }
 
+// Turn is something whose turn comes in a simulated system, and that its scheduler can let wait (sched.hold).
+type Turn uint8
+
+// The turns.
+const (
+	TurnVCPU   Turn = iota // the next step of a vcpu
+	TurnPath               // the next step of a path of the hypervisor for somebody outside, by its number
+	TurnKick               // the arrival of physical IPIs at a vcpu
+	TurnRun                // the getting of a physical CPU by a vcpu that was woken or preempted
+	TurnDomain             // the next request of a domain whose I/O is served, by the domain's place in the scenario << 8 | its vcpu
+	turnEnd
+)
+
+var turnNames = [turnEnd]string{"vcpu", "path", "kick", "run", "domain"}
+
+// String gives the turn's name in the text form.
+func (t Turn) String() string { return nameOf(turnNames[:], int(t)) }
+
 // Names returns the names that values of an enumerated argument type take in the text form, in order, or nil for types that
 // are numbers.
 func (t ArgType) Names() []string {
@@ -349,6 +374,8 @@ func (t ArgType) Names() []string {
 		return ioreqNames[:]
 	case ArgKind:
 		return kindNames
+	case ArgTurn:
+		return turnNames[:]
 	}
 	return nil
 }

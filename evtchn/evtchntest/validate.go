@@ -287,7 +287,7 @@ func (v *validator) outside() bool {
 		}
 	}
 	switch ev.Kind {
-	case evtchn.KindEnd:
+	case evtchn.KindEnd, evtchn.KindHold, evtchn.KindRelease:
 		input()
 	case evtchn.KindSend, evtchn.KindPIRQ, evtchn.KindVIRQ, evtchn.KindMove: // an input, or what an actor does about something
 		if !ev.Input() && ev.Cause == 0 {

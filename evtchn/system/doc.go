@@ -11,5 +11,8 @@
 // inputs under another policy give what would have happened instead. Durations are drawn by key (seed, entity, how often), not
 // from a shared stream: what one actor does differently leaves the others' numbers alone.
 //
+// Who comes next is decided by times, unless inputs hold somebody back (sched.hold, sched.release): [System.Steer] hands the
+// order over to a scheduler of the caller's, and writes what it decides as such inputs.
+//
 // It refuses inputs that its scenario has no actor for, and reads no file: a scenario is handed over as text.
 package system

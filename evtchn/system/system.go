@@ -35,6 +35,14 @@ type System struct {
 	step  evtchn.Event // the step in hand
 	end   bool
 
+	turns   uint64 // things that have happened, apart from inputs
+	holds   holds
+	steer   Steer
+	horizon evtchn.Time
+	could   []due // scratch space of choose
+	able    []due
+	dues    []Due
+
 	out  []evtchn.Event // produced, not yet given out
 	read int
 	err  error
@@ -129,16 +137,31 @@ func (s *System) Next(ev *evtchn.Event) error {
 
 // advance does what is due next.
 func (s *System) advance() {
+	if s.steer != nil {
+		s.choose()
+	}
 	if len(s.q) == 0 {
 		s.err = errors.New("system: internal error: nothing is due and the end has not come")
 		return
 	}
 	d := s.q[0]
 	s.now = d.at
+	if d.class() != dueInput {
+		if s.holds.held(d.key) {
+			s.park()
+			return
+		}
+		s.turns++
+	}
 	which := d.which()
 	switch d.class() {
 	case dueInput:
 		s.q.pop()
+		if s.early() {
+			s.advance()
+			s.q.push(d)
+			return
+		}
 		s.takeInput()
 	case dueKick:
 		s.q.pop()
@@ -455,6 +478,10 @@ func (s *System) inject(ev *evtchn.Event) {
 		tk.started = true
 		s.ready(t, ev.Seq)
 		s.poke(int(s.m.TaskVCPU(t)), ev.Seq)
+	case evtchn.KindHold, evtchn.KindRelease:
+		if !s.injectHold(ev) {
+			bad()
+		}
 	default:
 		bad()
 	}

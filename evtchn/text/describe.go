@@ -133,6 +133,10 @@ func (d *describer) outside() bool {
 		d.of("SEL", a[0]).str("=").set(a[1], 0, 0)
 	case evtchn.KindStart:
 		d.vcpu(a[0]).str(" comes up")
+	case evtchn.KindHold:
+		d.value(evtchn.ArgTurn, a[0]).str(" ").uint(a[1]).str(" has to wait")
+	case evtchn.KindRelease:
+		d.value(evtchn.ArgTurn, a[0]).str(" ").uint(a[1]).str(" may go on")
 	case evtchn.KindEnd:
 		d.str("recording closed")
 	case evtchn.KindServe:

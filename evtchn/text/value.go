@@ -43,7 +43,7 @@ func appendValue(b []byte, t evtchn.ArgType, v uint64) []byte {
 		return strconv.AppendUint(append(b, 'p'), v, 10)
 	case evtchn.ArgInt:
 		return strconv.AppendInt(b, int64(v), 10)
-	case evtchn.ArgOp, evtchn.ArgHC, evtchn.ArgStatus, evtchn.ArgRun, evtchn.ArgIOReq, evtchn.ArgKind:
+	case evtchn.ArgOp, evtchn.ArgHC, evtchn.ArgStatus, evtchn.ArgRun, evtchn.ArgIOReq, evtchn.ArgKind, evtchn.ArgTurn:
 		if names := t.Names(); v < uint64(len(names)) {
 			return append(b, names[v]...)
 		}
@@ -93,7 +93,7 @@ func parseValue(t evtchn.ArgType, tok []byte) (v uint64, ok bool) {
 	case evtchn.ArgInt:
 		i, ok := parseInt(tok)
 		return uint64(i), ok
-	case evtchn.ArgOp, evtchn.ArgHC, evtchn.ArgStatus, evtchn.ArgRun, evtchn.ArgIOReq, evtchn.ArgKind:
+	case evtchn.ArgOp, evtchn.ArgHC, evtchn.ArgStatus, evtchn.ArgRun, evtchn.ArgIOReq, evtchn.ArgKind, evtchn.ArgTurn:
 		names := t.Names()
 		if tok[0] == '#' {
 			v, ok = parsePrefixed(tok, '#')
