@@ -174,16 +174,21 @@ func (o *Outcome) depart(at evtchn.Seq, was, instead *evtchn.Event) {
 	}
 }
 
+// scenarioOf finds the scenario that a recording carries.
+func scenarioOf(meta *evtchn.Meta) (*system.Scenario, error) {
+	if meta.Source != evtchn.SourceSim {
+		return nil, ErrObserved
+	}
+	if meta.Scenario == "" {
+		return nil, errors.New("the trace does not hold its scenario: it cannot be run again")
+	}
+	return system.Parse("the trace's scenario", []byte(meta.Scenario))
+}
+
 // start prepares a run of the trace's inputs under a policy.
 func start(tr Trace, p evtchn.Policy) (*system.System, *feed, error) {
 	meta := tr.Meta()
-	if meta.Source != evtchn.SourceSim {
-		return nil, nil, ErrObserved
-	}
-	if meta.Scenario == "" {
-		return nil, nil, errors.New("the trace does not hold its scenario: it cannot be run again")
-	}
-	sc, err := system.Parse("the trace's scenario", []byte(meta.Scenario))
+	sc, err := scenarioOf(&meta)
 	if err != nil {
 		return nil, nil, err
 	}
