@@ -20,6 +20,7 @@ type Meta struct {
 	Policy   string   `json:"policy,omitempty"`   // policy in force while recording, as Policy.String gives it
 	Scenario string   `json:"scenario,omitempty"` // the whole text of the scenario file
 	Seed     uint64   `json:"seed,omitempty"`
+	Schedule string   `json:"schedule,omitempty"` // of a bounded scenario: the choices that were made, as package replay/explore writes them
 	Duration Time     `json:"duration,omitempty"` // where a simulation ended, even if nothing happened there
 	Tasks    []string `json:"tasks,omitempty"`    // names of the tasks that contexts number
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/evtrace/evtrace/analyze"
 	"github.com/evtrace/evtrace/evtchn"
+	"github.com/evtrace/evtrace/replay/explore"
 	"github.com/evtrace/evtrace/store"
 )
 
@@ -152,7 +153,12 @@ func (r *infoReport) writeText(w io.Writer) error {
 		if n := r.Scenario + scenarioName(m.Scenario); n != "" {
 			name = "scenario " + n + ", "
 		}
-		row("source", "simulated: %sseed %d, policy %s", name, m.Seed, m.Policy)
+		if m.Schedule == "" {
+			row("source", "simulated: %sseed %d, policy %s", name, m.Seed, m.Policy)
+		} else {
+			row("source", "explored: %spolicy %s", name, m.Policy)
+			row("schedule", "%s, an event every %d ns: %s", plural(uint64(len(strings.Fields(m.Schedule))), "choice"), explore.StepTime, m.Schedule)
+		}
 		if m.Tool != "" {
 			row("written by", "%s", m.Tool)
 		}

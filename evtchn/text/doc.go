@@ -46,8 +46,8 @@
 // # Header
 //
 // After the first line there is a line for every field of [evtchn.Meta] that is not empty, "key: value", in this order: tool, source,
-// origin, abi, vcpus, word_bits, clock, unit, ns_per_tick, complete, policy, seed, duration, events, gaps, lost, unordered, task,
-// unknown, unprobed, note, count, lines, records, broken, broken_at, ties, backward, missed, deduced, scenario. The keys are those of
+// origin, abi, vcpus, word_bits, clock, unit, ns_per_tick, complete, policy, schedule, seed, duration, events, gaps, lost, unordered,
+// task, unknown, unprobed, note, count, lines, records, broken, broken_at, ties, backward, missed, deduced, scenario. The keys are those of
 // the JSON form, in the singular for lists, which have one line for each item: task and unknown with the item's index, from 0;
 // count, missed and deduced with the number before the name, in the order of the names. A blank line ends the header.
 //

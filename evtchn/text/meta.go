@@ -66,6 +66,7 @@ var fields = [...]field{
 			return nil
 		}},
 	stringField("policy", func(m *evtchn.Meta) *string { return &m.Policy }),
+	stringField("schedule", func(m *evtchn.Meta) *string { return &m.Schedule }),
 	uintField("seed", func(m *evtchn.Meta) *uint64 { return &m.Seed }),
 	intField("duration", func(m *evtchn.Meta) *evtchn.Time { return &m.Duration }),
 	uintField("events", func(m *evtchn.Meta) *uint64 { return &m.Events }),

@@ -55,12 +55,9 @@ func (s *System) Trace(schedule []Choice) (*Trace, error) {
 	w.ev = evtchn.Event{Kind: evtchn.KindEnd, VCPU: evtchn.NoVCPU, Flags: evtchn.FlagInput}
 	w.commit(&w.ev)
 	t.Meta.Duration = t.Events[len(t.Events)-1].Time
-	t.Meta.Notes = []string{fmt.Sprintf("not recorded: a schedule of scenario %s, %d choices, an event every %d ns", s.sc.Name, len(schedule), StepTime),
-		schedulePrefix + Schedule(schedule)}
+	t.Meta.Schedule = Schedule(schedule)
 	return t, nil
 }
-
-const schedulePrefix = "schedule: "
 
 // letters name the kinds of choice in a schedule's text.
 const letters = "skwtnizp"
@@ -92,13 +89,11 @@ func ParseSchedule(text string) ([]Choice, error) {
 	return cs, nil
 }
 
-// ScheduleOf finds the schedule in the meta of a trace that System.Trace made.
-func ScheduleOf(meta *evtchn.Meta) ([]Choice, bool, error) {
-	for _, n := range meta.Notes {
-		if text, ok := strings.CutPrefix(n, schedulePrefix); ok {
-			cs, err := ParseSchedule(text)
-			return cs, true, err
-		}
+// ScheduleOf reads the schedule in the meta of a trace that System.Trace made. Errors are of class ErrSchedule.
+func ScheduleOf(meta *evtchn.Meta) (cs []Choice, ok bool, err error) {
+	if meta.Schedule == "" {
+		return nil, false, nil
 	}
-	return nil, false, nil
+	cs, err = ParseSchedule(meta.Schedule)
+	return cs, true, err
 }
