@@ -8,6 +8,7 @@ import (
 
 	"github.com/evtrace/evtrace/evtchn"
 	"github.com/evtrace/evtrace/evtchn/system"
+	"github.com/evtrace/evtrace/replay/explore"
 )
 
 // Trace is a recording that can be read from any event on.
@@ -84,11 +85,11 @@ func Verify(ctx context.Context, tr Trace, opt Options) (uint64, error) {
 // Run runs the trace's inputs under a policy and gives the events to the sink, which may be nil. Errors are ErrObserved, those
 // of the scenario, the trace and the sink, and ctx's.
 func Run(ctx context.Context, tr Trace, p evtchn.Policy, sink evtchn.Sink, opt Options) (*Outcome, error) {
-	s, f, err := start(tr, p)
+	recorded, err := Policy(tr)
 	if err != nil {
 		return nil, err
 	}
-	recorded, err := Policy(tr)
+	s, f, err := start(tr, p, recorded)
 	if err != nil {
 		return nil, err
 	}
@@ -185,14 +186,28 @@ func scenarioOf(meta *evtchn.Meta) (*system.Scenario, error) {
 	return system.Parse("the trace's scenario", []byte(meta.Scenario))
 }
 
-// start prepares a run of the trace's inputs under a policy.
-func start(tr Trace, p evtchn.Policy) (*system.System, *feed, error) {
+// start prepares a run under a policy: of the trace's inputs, or of its schedule.
+func start(tr Trace, p, recorded evtchn.Policy) (evtchn.Source, *feed, error) {
 	meta := tr.Meta()
+	f := &feed{src: tr.Events(1), compare: true}
+	if meta.Schedule != "" {
+		s, cs, err := explore.Again(&meta, p)
+		if err != nil {
+			return nil, nil, err
+		}
+		if p != recorded {
+			cs = s.Follow(cs)
+		}
+		t, err := s.Trace(cs)
+		if err != nil {
+			return nil, nil, err
+		}
+		return t.Source(), f, nil
+	}
 	sc, err := scenarioOf(&meta)
 	if err != nil {
 		return nil, nil, err
 	}
-	f := &feed{src: tr.Events(1), compare: true}
 	s, err := system.New(sc, meta.Seed, p, f)
 	return s, f, err
 }
@@ -253,7 +268,11 @@ func (f *feed) recorded(ev *evtchn.Event) error {
 		if f.done {
 			return io.EOF
 		}
-		return f.src.Next(ev)
+		err := f.src.Next(ev)
+		if err == nil && ev.Kind == evtchn.KindEnd {
+			f.closed = true
+		}
+		return err
 	}
 	*ev = f.kept[f.at]
 	f.at++

@@ -12,6 +12,7 @@ import (
 	"github.com/evtrace/evtrace/evtchn"
 	"github.com/evtrace/evtrace/evtchn/system"
 	"github.com/evtrace/evtrace/replay"
+	"github.com/evtrace/evtrace/replay/explore"
 )
 
 func newReplay(a *app) *cobra.Command {
@@ -147,7 +148,8 @@ func (a *app) replay(ctx context.Context, t *trace, list []evtchn.Policy) (*anal
 		p.at(before+n, part(before+n, total))
 	}}
 	r, err := analyze.Policies(ctx, t, list, true, analyze.Options{MaxFindings: 1}, opt)
-	if errors.Is(err, system.ErrScenario) || errors.Is(err, evtchn.ErrConfig) || errors.Is(err, analyze.ErrOrder) {
+	if errors.Is(err, system.ErrScenario) || errors.Is(err, explore.ErrSchedule) || errors.Is(err, explore.ErrSetup) || errors.Is(err, evtchn.ErrConfig) ||
+		errors.Is(err, analyze.ErrOrder) {
 		err = unreadable(about(t.name, err)) // the scenario is the trace's own
 	}
 	return r, about(t.name, err)

@@ -10,4 +10,6 @@
 // It does not judge the policy: a trace that loses an event is a good trace. Traces of captures are not for it.
 //
 //	problems, err := evtchntest.Validate(meta, source)
+//
+// End judges where a trace ends as well: which ports nobody is going to look at there, and which handlers began that should not have.
 package evtchntest

@@ -24,6 +24,23 @@ var ErrMeta = errors.New("evtchntest: cannot judge")
 // Validate reads a complete trace to its end and lists its problems in the order of events. Errors are those of the source,
 // those of a policy that cannot be read, and ErrMeta.
 func Validate(meta evtchn.Meta, src evtchn.Source) ([]Problem, error) {
+	v, err := validatorFor(meta)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		var ev evtchn.Event
+		if err := src.Next(&ev); err == io.EOF {
+			return v.problems, nil
+		} else if err != nil {
+			return v.problems, err
+		}
+		v.event(ev)
+	}
+}
+
+// validatorFor gives a validator for the start of a trace, or says why it cannot be judged.
+func validatorFor(meta evtchn.Meta) (*validator, error) {
 	switch {
 	case meta.Source == evtchn.SourceObserved:
 		return nil, fmt.Errorf("%w: source %s, want %s", ErrMeta, meta.Source, evtchn.SourceSim)
@@ -36,16 +53,7 @@ func Validate(meta evtchn.Meta, src evtchn.Source) ([]Problem, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := newValidator(meta, policy)
-	for {
-		var ev evtchn.Event
-		if err := src.Next(&ev); err == io.EOF {
-			return v.problems, nil
-		} else if err != nil {
-			return v.problems, err
-		}
-		v.event(ev)
-	}
+	return newValidator(meta, policy), nil
 }
 
 // validator is the system as the events so far have made it.

@@ -2,6 +2,7 @@ package explore
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 
@@ -63,27 +64,61 @@ func TestReport(t *testing.T) {
 	}
 }
 
-// Every counterexample is a trace that the independent validator has nothing to object to, and that ends in the violation.
+// Every counterexample is a trace that the independent validator has nothing to object to, and it finds the same violation in it.
 func TestCounterexamples(t *testing.T) {
+	confirmed := make(map[Kinds]int)
 	for _, sc := range system.BoundedBuiltins() {
+		limit := uint64(3_000)
+		if slices.Contains(small, sc.Name) {
+			limit = 12_000
+		}
 		for _, pre := range evtchn.Presets() {
 			s, err := New(sc, pre.Policy)
 			if err != nil {
 				t.Error(err)
 				continue
 			}
-			r := run(t, s, Options{MaxStates: 3_000})
+			r := run(t, s, Options{MaxStates: limit})
 			for _, f := range r.Found {
 				tr, err := s.Trace(f.Choices)
 				if err != nil {
 					t.Errorf("%s under %s: %v", sc.Name, pre.Name, err)
 					continue
 				}
-				problems, err := evtchntest.Validate(tr.Meta, tr.Source())
+				last, problems, err := evtchntest.End(tr.Meta, tr.Source())
 				if err != nil || len(problems) > 0 {
 					t.Errorf("%s under %s: %v, %v", sc.Name, pre.Name, err, problems)
+				}
+				switch ok, known := confirms(last, f.Kind); {
+				case known && !ok:
+					t.Errorf("%s under %s: %s is what the explorer says of the end, and the validator %+v; schedule %s", sc.Name, pre.Name, f.Kind, last, Schedule(f.Choices))
+				case known:
+					confirmed[f.Kind]++
 				}
 			}
 		}
 	}
+	for _, k := range []Kinds{Lost, Asleep, Duplicate, Concurrent, WrongVCPU} {
+		t.Logf("%s: %d confirmed", k, confirmed[k])
+		if confirmed[k] == 0 {
+			t.Errorf("no counterexample to %s", k)
+		}
+	}
+}
+
+// confirms says whether the validator's opinion of an end bears a violation out, if it has one about it.
+func confirms(last evtchntest.Last, k Kinds) (ok, known bool) {
+	switch k {
+	case Lost:
+		return len(last.Stuck) > 0 && !last.Moving, true
+	case Asleep:
+		return len(last.Asleep)+len(last.Unread) > 0 && !last.Moving, true
+	case Duplicate:
+		return last.Twice, true
+	case Concurrent:
+		return last.Together, true
+	case WrongVCPU:
+		return last.Foreign, true
+	}
+	return false, false
 }

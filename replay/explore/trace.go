@@ -3,6 +3,7 @@ package explore
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/evtrace/evtrace/evtchn"
@@ -38,15 +39,10 @@ func (s *System) Trace(schedule []Choice) (*Trace, error) {
 	add := func(ev *evtchn.Event) { t.Events = append(t.Events, *ev) }
 	w := s.Start()
 	w.record(add)
-	w.rec.seq = evtchn.Seq(len(s.start))
+	w.rec.seq, w.rec.now = evtchn.Seq(len(s.start)), s.start[len(s.start)-1].Time
 	var all []Choice
 	for i, c := range schedule {
-		ok := false
-		all, _ = w.Choices(all[:0])
-		for _, d := range all {
-			ok = ok || c == d
-		}
-		if !ok {
+		if all, _ = w.Choices(all[:0]); !slices.Contains(all, c) {
 			return nil, fmt.Errorf("%w: choice %d of %d is %s, which cannot be made then", ErrSchedule, i+1, len(schedule), c)
 		}
 		w.Do(c, nil)

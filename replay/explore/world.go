@@ -50,6 +50,7 @@ type port struct {
 type recording struct {
 	each  func(*evtchn.Event)
 	seq   evtchn.Seq
+	now   evtchn.Time
 	kick  []evtchn.Seq                  // by vcpu: the IPI under way
 	wake  []evtchn.Seq                  // by vcpu: what woke it
 	begun map[evtchn.Context]evtchn.Seq // what made a foreign path begin
@@ -279,7 +280,10 @@ func (w *World) cause(ev *evtchn.Event, of func(*recording) evtchn.Seq) {
 // number gives the event its number and time, and the cause if it is not the step before.
 func (r *recording) number(ev *evtchn.Event) {
 	r.seq++
-	ev.Seq, ev.Time = r.seq, evtchn.Time(r.seq)*StepTime
+	if ev.Kind != evtchn.KindOwnerRead && ev.Kind != evtchn.KindNotifyCheck {
+		r.now += StepTime // those two only look, and take no time, as in package system
+	}
+	ev.Seq, ev.Time = r.seq, r.now
 	switch ev.Kind {
 	case evtchn.KindIPI:
 		r.kick[ev.Target()] = ev.Seq
