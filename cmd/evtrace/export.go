@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -34,8 +35,9 @@ header: such a piece is to be read, not to be imported. --to table says in words
   evtrace export a.evt -o a.txt.zst`,
 		Args: exactly(1, "one: the trace"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if to != formText && to != formTable {
-				return usageErrorf("", "--to: got %q, want text or table%s", to, evtchn.Suggest(to, []string{formText, formTable}))
+			f := findForm(to)
+			if f == nil {
+				return usageErrorf("", "--to: got %q, want %s%s", to, formNames(" or "), evtchn.Suggest(to, strings.Split(formNames(","), ",")))
 			}
 			if err := part.check(cmd); err != nil {
 				return err
@@ -53,23 +55,21 @@ header: such a piece is to be read, not to be imported. --to table says in words
 				return err
 			}
 			defer t.Close()
-			if to == formTable || part != (stretch{}) {
-				return a.exportPart(cmd.Context(), t, out, force, part, to)
+			if to == formText && part == (stretch{}) {
+				return a.exportText(cmd.Context(), t, out, force)
 			}
-			return a.exportText(cmd.Context(), t, out, force)
+			return a.exportTo(cmd.Context(), t, out, force, part, f)
 		},
 	}
 	c.Flags().Uint64Var(&part.from, "from", 0, "the `NUMBER` of the first event to write")
 	c.Flags().Uint64Var(&part.until, "until", 0, "the `NUMBER` of the last event to write")
 	c.Flags().Uint32Var(&part.port, "port", 0, "write the events of this `PORT` only")
-	c.Flags().StringVar(&to, "to", formText, "`FORM` to write: text, or table for people")
+	c.Flags().StringVar(&to, "to", formText, "`FORM` to write: "+formList())
+	_ = c.RegisterFlagCompletionFunc("to", completeForms)
 	c.Flags().StringVarP(&out, "out", "o", "-", "`FILE` to write, or - for stdout")
 	c.Flags().BoolVar(&force, "force", false, "replace the file if there is one")
 	return c
 }
-
-// formTable is the form of output that has events in columns, for people.
-const formTable = "table"
 
 // stretch chooses events. The zero value takes all.
 type stretch struct {
@@ -90,8 +90,8 @@ func (s stretch) check(cmd *cobra.Command) error {
 	return nil
 }
 
-// exportPart writes chosen events, as lines of text without a header, or as a table.
-func (a *app) exportPart(ctx context.Context, t *trace, out string, force bool, part stretch, to string) error {
+// exportTo writes a trace, or a part of it, in one of the forms.
+func (a *app) exportTo(ctx context.Context, t *trace, out string, force bool, part stretch, to *form) error {
 	o, err := a.createText(out, force)
 	if err != nil {
 		return err
@@ -100,11 +100,13 @@ func (a *app) exportPart(ctx context.Context, t *trace, out string, force bool, 
 	p := a.newProgress("exporting", "events", false)
 	defer p.done()
 	meta := t.Meta()
-	w := bufio.NewWriterSize(o, 64<<10)
-	table := newEventTable(w, "", &meta)
+	buf := bufio.NewWriterSize(o, 64<<10)
+	w, err := to.open(buf, meta)
+	if err != nil {
+		return o.fail(err)
+	}
 	src := &watched{ctx: ctx, src: t.Events(max(1, evtchn.Seq(part.from))), p: p, total: meta.Events}
 	var ev evtchn.Event
-	var line []byte
 	written := false
 	for {
 		err := src.Next(&ev)
@@ -118,18 +120,11 @@ func (a *app) exportPart(ctx context.Context, t *trace, out string, force bool, 
 			continue
 		}
 		written = true
-		if to == formTable {
-			table.row(&ev, "")
-			err = table.err
-		} else {
-			line = append(text.AppendEvent(line[:0], &ev), '\n')
-			_, err = w.Write(line)
-		}
-		if err != nil {
+		if err := w.Add(&ev); err != nil {
 			return o.fail(err)
 		}
 	}
-	if err := w.Flush(); err != nil {
+	if err := errors.Join(w.Close(), buf.Flush()); err != nil {
 		return o.fail(err)
 	}
 	if !written {
