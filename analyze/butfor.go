@@ -8,6 +8,7 @@ import (
 
 	"github.com/evtrace/evtrace/evtchn"
 	"github.com/evtrace/evtrace/replay"
+	"github.com/evtrace/evtrace/replay/explore"
 )
 
 // Counterfactual is a change of what reached a recorded system that changes what becomes of a finding's event. It was run.
@@ -29,9 +30,10 @@ type Edit struct {
 	Kind     EditKind     `json:"kind"`
 	LeaveOut []evtchn.Seq `json:"leave_out"`          // inputs of the recording, by number
 	Add      []string     `json:"add"`                // inputs in the text form, numbered 0: each goes before the recorded ones of its time
-	Schedule string       `json:"schedule,omitempty"` // of a bounded trace
+	Schedule string       `json:"schedule,omitempty"` // of a bounded trace, as it was followed
 
-	added []evtchn.Event
+	added    []evtchn.Event
+	schedule []explore.Choice
 }
 
 // EditKind is a kind of change.
@@ -72,7 +74,7 @@ func (e *Edit) Apply(inputs []evtchn.Event) []evtchn.Event {
 // ButForOptions bound the work of ButFor. The zero value is good.
 type ButForOptions struct {
 	Options           // how the recording was judged
-	MaxRuns    int    // 0: 200
+	MaxRuns    int    // 0: 200, or 20,000 of a schedule, whose runs are short
 	MaxEvents  uint64 // of all runs together; 0: 8,000,000
 	MaxAnswers int    // 0: 8
 	Progress   func(events uint64)
@@ -82,6 +84,7 @@ type ButForOptions struct {
 // Limits of ButFor that hold if none are given.
 const (
 	defaultButForRuns    = 200
+	boundedButForRuns    = 20_000
 	defaultButForEvents  = 8_000_000
 	defaultButForAnswers = 8
 )
@@ -104,6 +107,36 @@ func (a *Answer) Note() string {
 	return fmt.Sprintf("%s were not tried: the limit of %s in all was reached", count(uint64(a.Untried), "further change"), count(a.Events, "event"))
 }
 
+// none says that nothing was found, or "" if something was.
+func (a *Answer) none() string {
+	if len(a.Held) > 0 || a.Tried == 0 {
+		return ""
+	}
+	return fmt.Sprintf("none of the %s that were tried would have changed it", count(uint64(a.Tried), "change"))
+}
+
+// SetButFor puts an answer into the finding.
+func (f *Finding) SetButFor(a *Answer) {
+	f.ButFor, f.ButForNote = a.Held, a.Note()
+	if s := a.none(); s != "" && f.ButForNote != "" {
+		f.ButForNote = s + "; " + f.ButForNote
+	} else if s != "" {
+		f.ButForNote = s
+	}
+}
+
+// ButForStory gives the sentences about what would have changed the verdict, for a reader; none if nobody asked.
+func (f *Finding) ButForStory() []string {
+	var story []string
+	for i := range f.ButFor {
+		story = append(story, f.ButFor[i].Text)
+	}
+	if f.ButForNote != "" {
+		story = append(story, f.ButForNote+".")
+	}
+	return story
+}
+
 // ErrNotReproduced is the error for a recording whose inputs do not lead to its finding: another version made it.
 var ErrNotReproduced = errors.New("running the recording again does not lead to the finding: nothing can be said of what would have changed it")
 
@@ -114,6 +147,9 @@ var ErrNotReproduced = errors.New("running the recording again does not lead to 
 func ButFor(ctx context.Context, tr replay.Trace, f *Finding, opt ButForOptions) (*Answer, error) {
 	if opt.MaxRuns <= 0 {
 		opt.MaxRuns = defaultButForRuns
+		if tr.Meta().Schedule != "" {
+			opt.MaxRuns = boundedButForRuns
+		}
 	}
 	if opt.MaxEvents == 0 {
 		opt.MaxEvents = defaultButForEvents
@@ -129,20 +165,18 @@ func ButFor(ctx context.Context, tr replay.Trace, f *Finding, opt ButForOptions)
 	if f.Kind == KindUnknown {
 		return &t.answer, nil
 	}
-	in, err := replay.ReadInputs(ctx, tr)
-	if err != nil {
-		return nil, err
-	}
-	policy, err := replay.Policy(tr)
-	if err != nil {
-		return nil, err
-	}
-	if t.scene, err = newScene(ctx, in, policy, f, opt.Options); err != nil {
+	var err error
+	if t.scene, err = newScene(ctx, tr, f, opt.Options); err != nil {
 		return nil, err
 	}
 	t.answer.Events += t.scene.events
 	if err := t.all(t.scene.changes()); err != nil {
 		return nil, err
+	}
+	if len(t.answer.Held) == 0 && t.scene.bounded != nil {
+		if err := t.all(t.scene.reordered(true)); err != nil {
+			return nil, err
+		}
 	}
 	t.finish()
 	return &t.answer, nil

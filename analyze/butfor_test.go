@@ -238,15 +238,7 @@ func TestButForTookEffect(t *testing.T) {
 
 func sceneOf(t *testing.T, tr *kept, f *Finding) (*scene, *tester) {
 	t.Helper()
-	in, err := replay.ReadInputs(context.Background(), tr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := replay.Policy(tr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := newScene(context.Background(), in, p, f, Options{})
+	s, err := newScene(context.Background(), tr, f, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

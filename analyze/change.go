@@ -5,6 +5,7 @@ import (
 
 	"github.com/evtrace/evtrace/evtchn"
 	"github.com/evtrace/evtrace/evtchn/text"
+	"github.com/evtrace/evtrace/replay/explore"
 )
 
 // change is something that could have been otherwise: one way to make it so, or several of which the first that takes effect is
@@ -93,9 +94,12 @@ func (t *tester) judge(at *attempt, r *rerun) *Counterfactual {
 	for i := range at.edit.added {
 		c.Edit.Add = append(c.Edit.Add, string(text.AppendEvent(nil, &at.edit.added[i])))
 	}
+	if s.bounded != nil {
+		c.Edit.Schedule = explore.Schedule(r.made)
+	}
 	if r.taken.Seq != 0 && v != VerdictLost {
 		c.DeliveredAt, c.DeliveredVCPU = s.clock.at(r.taken.Time), r.taken.VCPU
-		if r.shown {
+		if r.shown && s.bounded == nil {
 			c.Delay = s.clock.at(max(r.taken.Time-r.from, 0))
 		}
 	}

@@ -8,6 +8,9 @@ import (
 
 // changes lists what could have been otherwise, from the finding's story.
 func (s *scene) changes() []change {
+	if s.bounded != nil {
+		return s.reordered(false)
+	}
 	var list []change
 	add := func(c change, ok bool) {
 		if ok {

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/evtrace/evtrace/evtchn"
+	"github.com/evtrace/evtrace/replay/explore"
 )
 
 // tester runs changes, within limits.
@@ -25,6 +26,7 @@ type rerun struct {
 	a      *Analyzer
 	strict bool // it is of no use unless the event is handled as it should be: no need to wait for luck
 
+	made   []explore.Choice      // the schedule that was followed, of a bounded trace
 	edited []evtchn.Event        // the inputs
 	next   int                   // of those
 	added  map[int]evtchn.Event  // what became of those that were added, by place in edited
@@ -60,13 +62,18 @@ func (t *tester) run(e *Edit, strict bool, shift evtchn.Time, see ...func(*evtch
 	if err != nil {
 		return nil, false, err
 	}
-	r := &rerun{s: s, a: a, strict: strict && !s.violation(), edited: e.Apply(s.in.Events), added: make(map[int]evtchn.Event), seen: see,
+	r := &rerun{s: s, a: a, strict: strict && !s.violation(), added: make(map[int]evtchn.Event), seen: see,
 		until: s.origin.Time + shift + overdue}
 	if s.violation() {
 		r.margin = 2*(s.draftEnd()-s.origin.Time) + shift + 100_000
 	}
 	a.emitted = r.note
-	err = s.in.Run(t.ctx, r.edited, s.policy, r)
+	if s.bounded != nil {
+		r.made, err = s.bounded.run(e, r)
+	} else {
+		r.edited = e.Apply(s.in.Events)
+		err = s.in.Run(t.ctx, r.edited, s.policy, r)
+	}
 	t.answer.Events += r.events
 	if t.opt.Progress != nil {
 		t.opt.Progress(t.answer.Events)
@@ -211,7 +218,7 @@ func (r *rerun) same(shift evtchn.Time) bool {
 	if r.origin.Seq == 0 || r.pend.Seq == 0 {
 		return false
 	}
-	return r.s.origin.Kind == evtchn.KindPortBind || r.origin.Time == r.s.origin.Time+shift
+	return r.s.bounded != nil || r.s.origin.Kind == evtchn.KindPortBind || r.origin.Time == r.s.origin.Time+shift
 }
 
 // input gives what became of the added input of that number, from 0; nil if it did not come.

@@ -11,13 +11,14 @@ import (
 
 // scene is what a recording shows around a finding.
 type scene struct {
-	in     *replay.Inputs
-	policy evtchn.Policy
-	opt    Options
-	meta   evtchn.Meta
-	clock  clock
-	f      *Finding
-	port   evtchn.Port
+	in      *replay.Inputs // of a recording with times
+	bounded *bounded       // of one without
+	policy  evtchn.Policy
+	opt     Options
+	meta    evtchn.Meta
+	clock   clock
+	f       *Finding
+	port    evtchn.Port
 
 	draft  draft
 	found  bool
@@ -66,9 +67,14 @@ func raises(k evtchn.Kind) bool {
 	return false
 }
 
-// newScene runs the recording up to a little after the finding. The error is ErrNotReproduced if it does not come to it.
-func newScene(ctx context.Context, in *replay.Inputs, p evtchn.Policy, f *Finding, opt Options) (*scene, error) {
-	s := &scene{in: in, policy: p, opt: opt, meta: in.Meta(p), f: f, port: f.Port}
+// newScene runs the recording up to a little after the finding. The error is ErrNotReproduced if it does not come to it, or that of the
+// trace.
+func newScene(ctx context.Context, tr replay.Trace, f *Finding, opt Options) (*scene, error) {
+	s := &scene{opt: opt, f: f, port: f.Port}
+	run, err := s.open(ctx, tr)
+	if err != nil {
+		return nil, err
+	}
 	s.clock = newClock(&s.meta)
 	a, err := NewAnalyzer(s.meta, opt)
 	if err != nil {
@@ -88,7 +94,7 @@ func newScene(ctx context.Context, in *replay.Inputs, p evtchn.Policy, f *Findin
 			s.draft, s.found = *d, true
 		}
 	}
-	err = in.Run(ctx, in.Events, p, sinkFunc(func(ev *evtchn.Event) error {
+	err = run(sinkFunc(func(ev *evtchn.Event) error {
 		if err := a.Add(ev); err != nil {
 			return err
 		}
@@ -107,7 +113,9 @@ func newScene(ctx context.Context, in *replay.Inputs, p evtchn.Policy, f *Findin
 		}
 		if ev.Seq == hi {
 			s.owner = a.state.PortAt(s.port).Owner
-			s.mates = s.matesOf(a.state)
+			if s.bounded == nil {
+				s.mates = s.matesOf(a.state)
+			}
 		}
 		if ev.Seq >= hi+windowMargin {
 			return errEnough
@@ -125,6 +133,26 @@ func newScene(ctx context.Context, in *replay.Inputs, p evtchn.Policy, f *Findin
 	if len(s.draft.links) > 0 {
 		s.link = s.draft.links[0]
 	}
+	return s, nil
+}
+
+// open finds how the recording is run, and gives a function that does so, unchanged.
+func (s *scene) open(ctx context.Context, tr replay.Trace) (run func(evtchn.Sink) error, err error) {
+	if s.policy, err = replay.Policy(tr); err != nil {
+		return nil, err
+	}
+	s.meta = tr.Meta()
+	if s.meta.Schedule != "" {
+		if s.bounded, err = newBounded(&s.meta, s.policy); err != nil {
+			return nil, err
+		}
+		return func(sink evtchn.Sink) error { return s.bounded.recorded(sink) }, nil
+	}
+	in, err := replay.ReadInputs(ctx, tr)
+	if err != nil {
+		return nil, err
+	}
+	s.in, s.meta = in, in.Meta(s.policy)
 	for i := range in.Events {
 		if ev := &in.Events[i]; ev.Kind == evtchn.KindPIRQ || ev.Kind == evtchn.KindOp && evtchn.OpCode(ev.Args[0]) == evtchn.OpBindPIRQ {
 			n := ev.Args[0]
@@ -134,7 +162,7 @@ func newScene(ctx context.Context, in *replay.Inputs, p evtchn.Policy, f *Findin
 			s.spare = max(s.spare, int(n)+1)
 		}
 	}
-	return s, nil
+	return func(sink evtchn.Sink) error { return in.Run(ctx, in.Events, s.policy, sink) }, nil
 }
 
 // sinkFunc is a function that is a sink.
