@@ -218,14 +218,25 @@ func (s *scene) sendMoved() []change {
 	if i < 0 {
 		return nil
 	}
-	return []change{move(1, func(at evtchn.Time) (Edit, bool) {
-		e := Edit{Kind: EditSend}
-		for j := range s.domainVCPUs(i) {
-			hold, release := s.wait(evtchn.TurnDomain, i<<8|j, o.Time, at)
-			e.added = append(e.added, hold, release)
+	return []change{{sought: func(t *tester) (*Counterfactual, bool, error) {
+		later := func(j int) func(at evtchn.Time) (Edit, bool) {
+			return func(at evtchn.Time) (Edit, bool) {
+				hold, release := s.wait(evtchn.TurnDomain, i<<8|j, o.Time, at)
+				return Edit{Kind: EditSend, added: []evtchn.Event{hold, release}}, true
+			}
 		}
-		return e, true
-	})}
+		for j := range s.domainVCPUs(i) {
+			e, _ := later(j)(o.Time + 1)
+			_, ok, err := t.attempt(&attempt{edit: e, shift: 1, took: func(*rerun) bool { return true }})
+			if err != nil {
+				return nil, false, err
+			}
+			if ok { // this vcpu of the domain made the request
+				return move(1, later(j)).sought(t)
+			}
+		}
+		return nil, false, nil
+	}}}
 }
 
 // by says by how much something is moved.

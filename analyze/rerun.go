@@ -41,13 +41,13 @@ type rerun struct {
 	from   evtchn.Time           // since when it was exposed
 	shown  bool                  // it was exposed
 	wrong  Kind                  // of the finding about the event; "": none
-	until  evtchn.Time           // when the event's origin is overdue
+	due    evtchn.Time           // when the event is to arise
 	margin evtchn.Time           // how long to go on after the delivery, for violations
 	settle evtchn.Seq            // the delivery that the next event of its vcpu settles
 	events uint64
 }
 
-// overdue is how much later than recorded an event may arise before it counts as another one.
+// overdue is how much later than recorded a bind may come before it is given up.
 const overdue = evtchn.Time(10_000_000)
 
 // run runs changed inputs until it is clear what becomes of the event. ok is false if the system did not take the inputs. Errors are
@@ -63,9 +63,9 @@ func (t *tester) run(e *Edit, strict bool, shift evtchn.Time, see ...func(*evtch
 		return nil, false, err
 	}
 	r := &rerun{s: s, a: a, strict: strict && !s.violation(), added: make(map[int]evtchn.Event), seen: see,
-		until: s.origin.Time + shift + overdue}
+		due: s.origin.Time + shift}
 	if s.violation() {
-		r.margin = 2*(s.draftEnd()-s.origin.Time) + shift + 100_000
+		r.margin = 2*(s.draftEnd()-s.origin.Time) + max(shift, 0) + 100_000
 	}
 	a.emitted = r.note
 	if s.bounded != nil {
@@ -152,7 +152,7 @@ func (r *rerun) Add(ev *evtchn.Event) error {
 	}
 	switch {
 	case r.origin.Seq == 0:
-		if ev.Time > r.until {
+		if s := r.s; s.timed() && ev.Time > r.due || s.bounded == nil && ev.Time > r.due+overdue {
 			return errEnough
 		}
 	case r.taken.Seq != 0 && r.settle == 0:
@@ -173,8 +173,9 @@ func (r *rerun) follow(ev *evtchn.Event) {
 	s := r.s
 	switch {
 	case r.origin.Seq == 0:
-		if ev.Port == s.port && ev.Kind == s.origin.Kind {
-			if r.nth++; r.nth == s.nth {
+		if ev.Port == s.port && ev.Kind == s.origin.Kind && ev.Args[0] == s.origin.Args[0] {
+			r.nth++
+			if s.timed() && ev.Time == r.due || !s.timed() && r.nth == s.nth {
 				r.origin, r.path = *ev, ev.Ctx
 			}
 		}
@@ -212,14 +213,9 @@ func (s *scene) verdict() Verdict {
 	return VerdictViolated
 }
 
-// same reports whether the event of the run is the recorded one: it arose at the same time, or by the same bind. A shift says by how
-// much later it was meant to.
-func (r *rerun) same(shift evtchn.Time) bool {
-	if r.origin.Seq == 0 || r.pend.Seq == 0 {
-		return false
-	}
-	return r.s.bounded != nil || r.s.origin.Kind == evtchn.KindPortBind || r.origin.Time == r.s.origin.Time+shift
-}
+// timed reports whether the event is known by when it arose. An event of a bind is known by the bind, which may come when its task gets to
+// it, and without times it is known by its number.
+func (s *scene) timed() bool { return s.bounded == nil && s.origin.Kind != evtchn.KindPortBind }
 
 // input gives what became of the added input of that number, from 0; nil if it did not come.
 func (r *rerun) input(n int) *evtchn.Event {

@@ -28,11 +28,17 @@ type scene struct {
 	window []evtchn.Event // the recording around it
 	mates  []mate         // ports of the same vcpu that could have rung
 	owner  evtchn.VCPU    // that vcpu, when the event went unnoticed
-	raised [256]int       // events of the port that may be what raised it, by kind
+	raised map[raiser]int // how many events of the port may be what raised it
 	marks  []mark
 	events uint64
 
 	spare int // a number that no physical interrupt has
+}
+
+// raiser is who may raise events of the port.
+type raiser struct {
+	kind evtchn.Kind
+	who  uint64
 }
 
 // mark is an event that may have raised one of the port's.
@@ -70,7 +76,7 @@ func raises(k evtchn.Kind) bool {
 // newScene runs the recording up to a little after the finding. The error is ErrNotReproduced if it does not come to it, or that of the
 // trace.
 func newScene(ctx context.Context, tr replay.Trace, f *Finding, opt Options) (*scene, error) {
-	s := &scene{opt: opt, f: f, port: f.Port}
+	s := &scene{opt: opt, f: f, port: f.Port, raised: make(map[raiser]int)}
 	run, err := s.open(ctx, tr)
 	if err != nil {
 		return nil, err
@@ -100,8 +106,9 @@ func newScene(ctx context.Context, tr replay.Trace, f *Finding, opt Options) (*s
 		}
 		s.events++
 		if ev.Port == s.port && raises(ev.Kind) {
-			s.raised[ev.Kind]++
-			s.marks = append(s.marks, mark{ev.Seq, s.raised[ev.Kind]})
+			k := raiser{ev.Kind, ev.Args[0]}
+			s.raised[k]++
+			s.marks = append(s.marks, mark{ev.Seq, s.raised[k]})
 		}
 		if ev.Seq < lo {
 			return nil
