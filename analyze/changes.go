@@ -86,7 +86,7 @@ func (s *scene) boundThere() (c change, _ bool) {
 	for _, wait := range []evtchn.Time{10_000, 40_000, 160_000} {
 		hold, release := s.wait(evtchn.TurnVCPU, int(u.vcpu), u.at, u.at+wait)
 		c.attempts = append(c.attempts, attempt{edit: Edit{Kind: EditBindThere, added: []evtchn.Event{hold, bind(u.at), release}},
-			had: fmt.Sprintf("%s, waiting %s for it", had, s.clock.span(wait)), took: took, size: 2, moved: wait})
+			had: fmt.Sprintf("%s, which would have waited %s for it", had, s.clock.span(wait)), took: took, size: 2, moved: wait})
 	}
 	return c, true
 }
@@ -361,7 +361,7 @@ func (s *scene) newMate(at evtchn.Time) (c change, _ bool) {
 	ring := evtchn.Event{Kind: evtchn.KindPIRQ, VCPU: evtchn.NoVCPU, Time: at + 100_000, Args: [3]uint64{uint64(s.spare)}}
 	word := func(p evtchn.Port) int { return int(p) / s.meta.WordBits }
 	return change{attempts: []attempt{{edit: Edit{Kind: EditRing, added: []evtchn.Event{bind, ring}}, with: true, lucky: true, size: 2,
-		had: fmt.Sprintf("another port of word %d been in use on vcpu 0 and rung at %s", word(s.port), s.clock.when(ring.Time)),
+		had: fmt.Sprintf("word %d had another port on vcpu 0, and that rung at %s", word(s.port), s.clock.when(ring.Time)),
 		took: func(r *rerun) bool {
 			ev := r.input(1)
 			return ev != nil && ev.Port != evtchn.NoPort && ev.Port != s.port && word(ev.Port) == word(s.port)
