@@ -79,6 +79,8 @@ type Analyzer struct {
 
 	dumpNo uint64 // of the console dump under way
 
+	emitted func(d *draft, e *ending) // of every finding, counted or not; nil: nobody asks
+
 	slowestRequest evtchn.Time
 	domains        []*requestTrack
 }

@@ -91,6 +91,9 @@ func (a *Analyzer) emit(t *portTrack, d *draft, e *ending) {
 		}
 	}
 	a.doubt(t, d, e)
+	if a.emitted != nil {
+		a.emitted(d, e)
+	}
 	if !a.count(e.kind, d.cause, d.port) {
 		return
 	}

@@ -118,6 +118,9 @@ type Finding struct {
 	Proof          []string     `json:"proof"`   // what bears the deduced links out, in sentences; nothing for a complete trace
 	Settle         []string     `json:"settle"`  // what would decide it, if it is undecided
 
+	ButFor     []Counterfactual `json:"but_for"`                // what would have changed the verdict, each run again; null: not asked, as of a capture, which cannot be
+	ButForNote string           `json:"but_for_note,omitempty"` // that not everything was tried, or nothing found
+
 	order    evtchn.Seq
 	doubtful Kind // what it is if others bear it out: see corroborate
 }

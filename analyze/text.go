@@ -189,6 +189,9 @@ func (p *page) finding(f *Finding) {
 		p.wrap(fmt.Sprintf("  %d. ", i+1), s)
 	}
 	p.support(f)
+	for _, s := range f.ButForStory() {
+		p.wrap("  but for    ", s)
+	}
 	p.line("")
 }
 

@@ -196,7 +196,7 @@ func start(tr Trace, p, recorded evtchn.Policy) (evtchn.Source, *feed, error) {
 			return nil, nil, err
 		}
 		if p != recorded {
-			cs = s.Follow(cs)
+			return s.Follow(cs).Source(), f, nil
 		}
 		t, err := s.Trace(cs)
 		if err != nil {

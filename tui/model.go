@@ -82,7 +82,8 @@ type Model struct {
 	stop       context.CancelFunc
 	running    map[string]uint64 // what is done in the background, and how far it is
 	held       *holdings
-	every      time.Duration // between looks at how far
+	butFor     map[*analyze.Finding][]string // what would have changed the verdict; absent: not asked yet
+	every      time.Duration                 // between looks at how far
 	quitting   bool
 }
 
@@ -198,6 +199,7 @@ func (m *Model) follow() {
 		m.view.finding = m.spots[at].finding
 	}
 	m.why.SetFinding(m.view.finding)
+	m.why.SetButFor(m.butFor[m.view.finding])
 }
 
 // welcome says what there is to see.
@@ -260,7 +262,7 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	}
 	m.follow()
 	m.refresh()
-	return m, tea.Batch(cmd, m.fillList(), m.fetchStrip(), m.fetchFate())
+	return m, tea.Batch(cmd, m.fillList(), m.fetchStrip(), m.fetchFate(), m.fetchButFor())
 }
 
 // fetchStrip reads what the timeline lacks. Only one command does so at a time.
@@ -291,6 +293,8 @@ func (m *Model) update(msg tea.Msg) tea.Cmd {
 		m.strip.take(msg)
 	case fateMsg:
 		m.takeFate(msg)
+	case butForMsg:
+		m.takeButFor(msg)
 	case rerunMsg:
 		return m.takeRerun(msg)
 	case reportMsg:

@@ -114,6 +114,9 @@ func (m *Model) stepWhy(n int) tea.Cmd {
 	}
 	for ; n != 0; n -= dir {
 		seq := m.why.next(m.seq, dir)
+		if dir > 0 && seq == 0 && m.why.goBeyond(m.seq) || dir < 0 && m.why.comeBack(m.seq) {
+			return nil
+		}
 		if seq == 0 || seq > m.n {
 			m.say("this is the %s event of the story", end)
 			return nil

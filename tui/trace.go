@@ -56,6 +56,8 @@ type Options struct {
 	Analyze func(ctx context.Context, progress func(events uint64)) (*analyze.Report, error)
 	// Rerun runs the trace again under another policy. Nil: it cannot be done.
 	Rerun func(ctx context.Context, p evtchn.Policy, progress func(events uint64)) (*Rerun, error)
+	// ButFor asks what would have changed the verdict about a finding of the recording. Nil: it cannot be asked.
+	ButFor func(ctx context.Context, f *analyze.Finding, progress func(events uint64)) (*analyze.Answer, error)
 	// Marks of former readers, and a way to keep them; SaveMarks may be nil.
 	Marks     []Mark
 	SaveMarks func([]Mark) error

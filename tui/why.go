@@ -3,6 +3,7 @@ package tui
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -18,7 +19,9 @@ type whyPane struct {
 	styles  *Styles
 	glyphs  *glyphs
 	finding *analyze.Finding
-	story   []string // of the finding
+	story   []string   // of the finding
+	told    int        // sentences of it that tell what was; those after them what would have been
+	beyond  evtchn.Seq // where the cursor was when the end of the story was asked for
 	links   []link
 	rows    []int  // the sentence of each line on the screen, -1: none
 	reach   string // the keys that bring j and k to the pane, each with a blank after it
@@ -28,6 +31,7 @@ type whyPane struct {
 type link struct {
 	seq      evtchn.Seq
 	sentence int
+	aside    bool // a sentence about what would have been: the cursor does not come to it
 }
 
 var seqPattern = regexp.MustCompile(`#([0-9]+)`)
@@ -39,18 +43,53 @@ func (p *whyPane) SetFinding(f *analyze.Finding) {
 	if p.finding == f {
 		return
 	}
-	p.finding, p.story, p.links = f, nil, nil
+	p.finding, p.story, p.links, p.told, p.beyond = f, nil, nil, 0, 0
 	if f == nil {
 		return
 	}
 	p.story = f.Story()
-	for i, s := range p.story {
+	p.told = len(p.story)
+	p.link(0)
+}
+
+// SetButFor adds what would have changed the verdict to the story.
+func (p *whyPane) SetButFor(told []string) {
+	if p.finding == nil || slices.Equal(p.story[p.told:], told) {
+		return
+	}
+	p.story = append(p.story[:p.told:p.told], told...)
+	p.links = slices.DeleteFunc(p.links, func(l link) bool { return l.aside })
+	p.link(p.told)
+}
+
+// link finds the events that the sentences from one on name.
+func (p *whyPane) link(from int) {
+	for i, s := range p.story[from:] {
 		for _, m := range seqPattern.FindAllStringSubmatch(s, -1) {
 			if n, err := strconv.ParseUint(m[1], 10, 64); err == nil && n > 0 {
-				p.links = append(p.links, link{evtchn.Seq(n), i})
+				p.links = append(p.links, link{evtchn.Seq(n), from + i, from >= p.told})
 			}
 		}
 	}
+}
+
+// goBeyond shows the end of the story, what would have changed the verdict, while the cursor stays at its last event. It reports false
+// if there is none, or it is shown already.
+func (p *whyPane) goBeyond(at evtchn.Seq) bool {
+	if len(p.story) == p.told || p.beyond == at {
+		return false
+	}
+	p.beyond = at
+	return true
+}
+
+// comeBack shows the place of the cursor again, and reports whether it was left.
+func (p *whyPane) comeBack(at evtchn.Seq) bool {
+	left := p.beyond == at && at > 0
+	if left {
+		p.beyond = 0
+	}
+	return left
 }
 
 // next gives the link after or before the cursor in the order of the story, 0 if there is none.
@@ -58,6 +97,7 @@ func (p *whyPane) next(at evtchn.Seq, dir int) evtchn.Seq {
 	var best evtchn.Seq
 	for _, l := range p.links {
 		switch {
+		case l.aside:
 		case dir > 0 && l.seq > at && (best == 0 || l.seq < best):
 			best = l.seq
 		case dir < 0 && l.seq < at && l.seq > best:
@@ -85,7 +125,7 @@ func (p *whyPane) at(y int, cursor evtchn.Seq) evtchn.Seq {
 func (p *whyPane) current(at evtchn.Seq) int {
 	best, cur := evtchn.Seq(0), -1
 	for _, l := range p.links {
-		if l.seq <= at && l.seq > best {
+		if !l.aside && l.seq <= at && l.seq > best {
 			best, cur = l.seq, l.sentence
 		}
 	}
@@ -134,7 +174,11 @@ func (p *whyPane) View(s *step, title, aside string, notes []string, focused boo
 		if i == cur {
 			mark, from = p.glyphs.cursor+" ", len(story)
 		}
-		for j, l := range wrap(fmt.Sprintf("%d. %s", i+1, clean(why)), p.w-5) {
+		head := fmt.Sprintf("%d. ", i+1)
+		if i >= p.told {
+			head = "But for: "
+		}
+		for j, l := range wrap(head+clean(why), p.w-5) {
 			if j > 0 {
 				mark = "     "
 			}
@@ -156,6 +200,10 @@ func (p *whyPane) View(s *step, title, aside string, notes []string, focused boo
 		room--
 		// From the first sentence on if that leaves room for the current one.
 		skip := min(max(to-room, 0), from)
+		if p.beyond == s.seq && len(p.story) > p.told {
+			for skip = len(story) - room; skip > 0 && skip < len(of)-1 && of[skip] == of[skip-1]; skip++ {
+			}
+		}
 		for skip > 0 && skip < from && of[skip] == of[skip-1] {
 			skip++ // no sentence's end by itself
 		}

@@ -130,6 +130,9 @@ func (d *demo) story(ctx context.Context) error {
 		d.para("The analysis finds nothing wrong with it, which is not what this demonstration is for.")
 		return nil
 	}
+	if err := d.butFor(ctx, d.trace, r, 1, false, analyze.Options{}); err != nil {
+		return err
+	}
 	f := &r.Findings[0]
 	fmt.Fprintf(&d.b, "Verdict: %s. Port %d, which belongs to vcpu %d:\n\n", r.Verdict, f.Port, f.OwnerVCPU)
 	meta := d.trace.Meta()
@@ -140,6 +143,14 @@ func (d *demo) story(ctx context.Context) error {
 	for i, s := range f.Why {
 		lines := wrap("     ", s, 98)
 		fmt.Fprintf(&d.b, "  %d. %s", i+1, lines[5:])
+	}
+	if told := f.ButForStory(); len(told) > 0 {
+		d.b.WriteString("\n")
+		d.para("What would have changed that; each was run:")
+		d.b.WriteString("\n")
+		for _, s := range told {
+			fmt.Fprintf(&d.b, "  - %s", wrap("    ", s, 98)[4:])
+		}
 	}
 	d.b.WriteString("\n")
 	return nil

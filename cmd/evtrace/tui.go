@@ -214,6 +214,11 @@ func (a *app) tuiOptions(ctx context.Context, t *trace, f *tuiFlags) (_ tui.Opti
 	}
 	if t.Meta().Source == evtchn.SourceSim {
 		opt.Rerun = t.rerun
+		if t.file.Len() <= butForUpTo {
+			opt.ButFor = func(ctx context.Context, f *analyze.Finding, progress func(uint64)) (*analyze.Answer, error) {
+				return analyze.ButFor(ctx, t, f, analyze.ButForOptions{Progress: progress})
+			}
+		}
 	}
 	if f.policy != "" {
 		switch _, err := evtchn.ParsePolicy(f.policy); {

@@ -14,6 +14,8 @@ type Trace struct {
 	Meta      evtchn.Meta
 	Events    []evtchn.Event
 	Beginning int      // how many of them come before the first choice
+	Made      []Choice // the schedule
+	Starts    []int    // by choice made: how many events come before its first
 	Wrong     []string // what is wrong at the end, in words
 }
 
@@ -35,24 +37,94 @@ var ErrSchedule = fmt.Errorf("bad schedule")
 
 // Trace carries a schedule out, from the start of the system, and gives what happens. Errors are of class ErrSchedule.
 func (s *System) Trace(schedule []Choice) (*Trace, error) {
-	t := &Trace{Meta: s.meta, Events: append([]evtchn.Event(nil), s.start...), Beginning: len(s.start)}
-	add := func(ev *evtchn.Event) { t.Events = append(t.Events, *ev) }
-	w := s.Start()
-	w.record(add)
-	w.rec.seq, w.rec.now = evtchn.Seq(len(s.start)), s.start[len(s.start)-1].Time
-	var all []Choice
+	f := s.follow()
 	for i, c := range schedule {
-		if all, _ = w.Choices(all[:0]); !slices.Contains(all, c) {
+		if !f.try(c) {
 			return nil, fmt.Errorf("%w: choice %d of %d is %s, which cannot be made then", ErrSchedule, i+1, len(schedule), c)
 		}
-		w.Do(c, nil)
 	}
+	return f.end(), nil
+}
+
+// maxRest bounds how many choices Follow makes of its own accord.
+const maxRest = 10_000
+
+// Follow carries a schedule out as far as it can be: a choice that cannot be made in its turn is made as soon as it can, and if it never
+// can, it is passed over. Then it goes on until the world is at rest, by what must happen sooner or later, the first of Choices each time.
+// It is for schedules of which something was changed. Trace.Made says what was made of it.
+func (s *System) Follow(schedule []Choice) *Trace {
+	f := s.follow()
+	var waiting []Choice
+	retry := func() {
+		for i := 0; i < len(waiting); {
+			if f.try(waiting[i]) {
+				waiting = append(waiting[:i], waiting[i+1:]...)
+				i = 0
+			} else {
+				i++
+			}
+		}
+	}
+	for _, c := range schedule {
+		retry()
+		if !f.try(c) {
+			waiting = append(waiting, c)
+		}
+	}
+	for range maxRest {
+		retry()
+		all, must := f.w.Choices(nil)
+		if must == 0 || !f.try(all[0]) {
+			break
+		}
+	}
+	return f.end()
+}
+
+// Part carries out what can be made of a schedule: a choice that cannot be made in its turn is passed over, and nothing is added. It is
+// for schedules of which choices were left out. Trace.Made says what was made of it.
+func (s *System) Part(schedule []Choice) *Trace {
+	f := s.follow()
+	for _, c := range schedule {
+		f.try(c)
+	}
+	return f.end()
+}
+
+// following is a schedule that is being carried out.
+type following struct {
+	t   *Trace
+	w   *World
+	all []Choice
+}
+
+func (s *System) follow() *following {
+	f := &following{t: &Trace{Meta: s.meta, Events: append([]evtchn.Event(nil), s.start...), Beginning: len(s.start)}, w: s.Start()}
+	f.w.record(func(ev *evtchn.Event) { f.t.Events = append(f.t.Events, *ev) })
+	f.w.rec.seq, f.w.rec.now = evtchn.Seq(len(s.start)), s.start[len(s.start)-1].Time
+	return f
+}
+
+// try makes a choice if it can be made.
+func (f *following) try(c Choice) bool {
+	f.all, _ = f.w.Choices(f.all[:0])
+	if !slices.Contains(f.all, c) {
+		return false
+	}
+	f.t.Made, f.t.Starts = append(f.t.Made, c), append(f.t.Starts, len(f.t.Events))
+	f.w.Do(c, nil)
+	return true
+}
+
+// end ends the trace.
+func (f *following) end() *Trace {
+	t, w := f.t, f.w
 	t.Wrong = w.Violations()
 	w.ev = evtchn.Event{Kind: evtchn.KindEnd, VCPU: evtchn.NoVCPU, Flags: evtchn.FlagInput}
 	w.commit(&w.ev)
 	t.Meta.Duration = t.Events[len(t.Events)-1].Time
-	t.Meta.Schedule = Schedule(schedule)
-	return t, nil
+	t.Meta.Schedule = Schedule(t.Made)
+	return t
 }
 
 // letters name the kinds of choice in a schedule's text.
