@@ -3,6 +3,7 @@ package explore
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/evtrace/evtrace/evtchn"
@@ -34,29 +35,41 @@ var ErrSchedule = fmt.Errorf("bad schedule")
 
 // Trace carries a schedule out, from the start of the system, and gives what happens. Errors are of class ErrSchedule.
 func (s *System) Trace(schedule []Choice) (*Trace, error) {
+	t, made := s.follow(schedule, false)
+	if i := len(made); i < len(schedule) {
+		return nil, fmt.Errorf("%w: choice %d of %d is %s, which cannot be made then", ErrSchedule, i+1, len(schedule), schedule[i])
+	}
+	return t, nil
+}
+
+// Follow carries out what can be made of a schedule: a choice that cannot be made when its turn comes is passed over. It gives what
+// happens, and the choices that were made.
+func (s *System) Follow(schedule []Choice) (*Trace, []Choice) { return s.follow(schedule, true) }
+
+// follow carries out a schedule, to its end or, unless it is lenient, to the first choice that cannot be made.
+func (s *System) follow(schedule []Choice, lenient bool) (*Trace, []Choice) {
 	t := &Trace{Meta: s.meta, Events: append([]evtchn.Event(nil), s.start...), Beginning: len(s.start)}
 	add := func(ev *evtchn.Event) { t.Events = append(t.Events, *ev) }
 	w := s.Start()
 	w.record(add)
 	w.rec.seq = evtchn.Seq(len(s.start))
 	var all []Choice
-	for i, c := range schedule {
-		ok := false
+	made := make([]Choice, 0, len(schedule))
+	for _, c := range schedule {
 		all, _ = w.Choices(all[:0])
-		for _, d := range all {
-			ok = ok || c == d
+		if slices.Contains(all, c) {
+			w.Do(c, nil)
+			made = append(made, c)
+		} else if !lenient {
+			break
 		}
-		if !ok {
-			return nil, fmt.Errorf("%w: choice %d of %d is %s, which cannot be made then", ErrSchedule, i+1, len(schedule), c)
-		}
-		w.Do(c, nil)
 	}
 	t.Wrong = w.Violations()
 	w.ev = evtchn.Event{Kind: evtchn.KindEnd, VCPU: evtchn.NoVCPU, Flags: evtchn.FlagInput}
 	w.commit(&w.ev)
 	t.Meta.Duration = t.Events[len(t.Events)-1].Time
-	t.Meta.Schedule = Schedule(schedule)
-	return t, nil
+	t.Meta.Schedule = Schedule(made)
+	return t, made
 }
 
 // letters name the kinds of choice in a schedule's text.
