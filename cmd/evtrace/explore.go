@@ -12,11 +12,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/evtrace/evtrace/analyze"
 	"github.com/evtrace/evtrace/evtchn"
 	"github.com/evtrace/evtrace/evtchn/system"
 	"github.com/evtrace/evtrace/evtchn/text"
-	"github.com/evtrace/evtrace/recorder"
 	"github.com/evtrace/evtrace/replay/explore"
 )
 
@@ -354,29 +352,7 @@ func policyName(p evtchn.Policy) string {
 
 // writeTrace writes a counterexample.
 func (a *app) writeTrace(ctx context.Context, tr *explore.Trace, f *exploreFlags) error {
-	if f.out == "-" {
-		w := text.NewWriter(a.out, tr.Meta)
-		if _, err := recorder.Run(ctx, tr.Source(), recorder.Options{}, sinkFunc(func(ev *evtchn.Event) error { return onStdout(w.Add(ev)) })); err != nil {
-			return err
-		}
-		return onStdout(w.Close())
-	}
-	an, err := analyze.NewAnalyzer(tr.Meta, analyze.Options{})
-	if err != nil {
-		return err
-	}
-	w, err := createStore(f.out, tr.Meta, f.force)
-	if err != nil {
-		return err
-	}
-	if _, err = recorder.Run(context.WithoutCancel(ctx), tr.Source(), recorder.Options{}, &storeSink{w, f.out}, an); err == nil {
-		err = putFindings(w, an.Finish())
-	}
-	if err != nil {
-		w.Abort()
-		return unwritable(f.out, err)
-	}
-	return closeStore(w, f.out, true)
+	return a.writeEvents(ctx, tr.Meta, tr.Events, f.out, f.force)
 }
 
 // exploreCode is the exit code: the worst verdict decides.

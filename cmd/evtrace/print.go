@@ -80,6 +80,8 @@ func plural(n uint64, what string) string {
 	}
 	if strings.HasSuffix(what, "icy") {
 		what = strings.TrimSuffix(what, "y") + "ie"
+	} else if strings.HasSuffix(what, "ch") {
+		what += "e"
 	}
 	return group(n) + " " + what + "s"
 }

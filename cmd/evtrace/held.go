@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"io"
+
+	"github.com/evtrace/evtrace/analyze"
+	"github.com/evtrace/evtrace/evtchn"
+	"github.com/evtrace/evtrace/evtchn/text"
+	"github.com/evtrace/evtrace/recorder"
+)
+
+// heldTrace is a trace in memory. It is a replay.Trace.
+type heldTrace struct {
+	meta   evtchn.Meta
+	events []evtchn.Event
+}
+
+func (t *heldTrace) Meta() evtchn.Meta { return t.meta }
+
+func (t *heldTrace) Events(from evtchn.Seq) evtchn.Source {
+	return &listed{t.events[min(int(from)-1, len(t.events)):]}
+}
+
+// listed is a list of events as a source.
+type listed struct{ left []evtchn.Event }
+
+func (l *listed) Next(ev *evtchn.Event) error {
+	if len(l.left) == 0 {
+		return io.EOF
+	}
+	*ev, l.left = l.left[0], l.left[1:]
+	return nil
+}
+
+// writeEvents writes a trace that is in memory to a trace file; - is text on stdout.
+func (a *app) writeEvents(ctx context.Context, meta evtchn.Meta, events []evtchn.Event, out string, force bool) error {
+	src := &listed{events}
+	if out == "-" {
+		w := text.NewWriter(a.out, meta)
+		if _, err := recorder.Run(ctx, src, recorder.Options{}, sinkFunc(func(ev *evtchn.Event) error { return onStdout(w.Add(ev)) })); err != nil {
+			return err
+		}
+		return onStdout(w.Close())
+	}
+	an, err := analyze.NewAnalyzer(meta, analyze.Options{})
+	if err != nil {
+		return err
+	}
+	w, err := createStore(out, meta, force)
+	if err != nil {
+		return err
+	}
+	if _, err = recorder.Run(context.WithoutCancel(ctx), src, recorder.Options{}, &storeSink{w, out}, an); err == nil {
+		err = putFindings(w, an.Finish())
+	}
+	if err != nil {
+		w.Abort()
+		return unwritable(out, err)
+	}
+	return closeStore(w, out, meta.Complete)
+}

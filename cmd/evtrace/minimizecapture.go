@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/evtrace/evtrace/analyze"
+	"github.com/evtrace/evtrace/evtchn"
+	"github.com/evtrace/evtrace/replay/minimize"
+)
+
+// capture minimises a capture of a real system.
+func (m *minimizing) capture(ctx context.Context) error {
+	events, err := m.readAll(ctx)
+	if err != nil {
+		return err
+	}
+	meta := m.t.Meta()
+	w, whole, err := m.judgeRecords(&meta, events)
+	if err != nil {
+		return unreadable(err)
+	}
+	if err := m.kept.find(w, whole, true); err != nil {
+		return err
+	}
+	if err := m.whole(w, whole, len(events), "record"); err != nil {
+		return err
+	}
+	f := m.kept.finding
+	c := &minimize.Capture{Meta: meta, Events: events, Ports: m.kept.concern().Ports, From: firstEvidence(f), Until: f.NoticedSeq}
+	for _, seq := range []evtchn.Seq{f.UnnoticedSeq, f.NoticedSeq} {
+		if seq != 0 && (c.From == 0 || seq < c.From) {
+			c.From = seq
+		}
+	}
+	there := make(map[string]bool) // findings of the whole: nothing that was left out may make another
+	for i := range whole.Findings {
+		there[moment(&whole.Findings[i])] = true
+	}
+	want := moment(f)
+	search, cancel, opt, p := m.options(ctx)
+	defer cancel()
+	res, cut, err := minimize.Records(search, c, func(ctx context.Context, cut *minimize.Cut) (minimize.Fact, error) {
+		if err := ctx.Err(); err != nil {
+			return minimize.Fact{}, err
+		}
+		w, r, err := m.judgeRecords(&cut.Meta, cut.Events)
+		if err != nil {
+			return minimize.Fact{}, err
+		}
+		fact := minimize.Fact{Switches: w.Switches, Events: w.Events}
+		for i := range r.Findings {
+			switch got := moment(&r.Findings[i]); {
+			case !there[got]:
+				return minimize.Fact{}, nil
+			case got == want:
+				fact.Holds = true
+			}
+		}
+		return fact, nil
+	}, opt)
+	p.done()
+	if err != nil {
+		return err
+	}
+	done(m, res)
+	m.meta, m.events = cut.Meta, cut.Events
+	m.report.Result.Inputs = len(cut.Events)
+	m.report.Cut = &minimizeCut{Before: cut.Before, After: cut.After, Gone: cut.Gone}
+	if n := len(events) - len(cut.Events); n > 0 {
+		m.meta.Notes = append(m.meta.Notes[:len(m.meta.Notes):len(m.meta.Notes)], fmt.Sprintf("minimised to %s: %s of %s left out", f.ID, group(uint64(n)), plural(uint64(len(events)), "event")))
+	}
+	return nil
+}
+
+// readAll takes all events into memory.
+func (m *minimizing) readAll(ctx context.Context) ([]evtchn.Event, error) {
+	p := m.app.newProgress("reading", "events", m.flags.quiet)
+	defer p.done()
+	src := &watched{ctx: ctx, src: m.t.Events(1), p: p, total: m.t.Meta().Events}
+	events := make([]evtchn.Event, 0, m.t.Meta().Events)
+	var ev evtchn.Event
+	for {
+		if err := src.Next(&ev); err == io.EOF {
+			return events, nil
+		} else if err != nil {
+			return nil, err
+		}
+		events = append(events, ev)
+	}
+}
+
+func (m *minimizing) judgeRecords(meta *evtchn.Meta, events []evtchn.Event) (*analyze.Watch, *analyze.Report, error) {
+	w, err := analyze.NewWatch(*meta)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i := range events {
+		if err := w.Add(&events[i]); err != nil {
+			return nil, nil, err
+		}
+	}
+	return w, w.Finish(), nil
+}
+
+// moment tells all of a finding that does not depend on how events are numbered: what leaving out records must not change.
+func moment(f *analyze.Finding) string {
+	var b strings.Builder
+	fmt.Fprint(&b, f.Kind, " ", f.Port, " ", f.OwnerVCPU, " ", f.Cause, " ", f.Strength, " ", f.UnnoticedVCPU, " ", f.NoticedVCPU, " ", f.RescuedByPort)
+	for _, at := range []*int64{f.PendingAt, f.ExposedAt, f.UnnoticedAt, f.NoticedAt} {
+		if at == nil {
+			b.WriteString(" -")
+		} else {
+			fmt.Fprint(&b, " ", *at)
+		}
+	}
+	return b.String()
+}
