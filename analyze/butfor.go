@@ -109,10 +109,14 @@ func (a *Answer) Note() string {
 
 // none says that nothing was found, or "" if something was.
 func (a *Answer) none() string {
-	if len(a.Held) > 0 || a.Tried == 0 {
+	switch n := a.Tried - a.Dropped; {
+	case len(a.Held) > 0 || n == 0:
 		return ""
+	case n == 1:
+		return "the 1 change that was tried would not have changed it"
+	default:
+		return fmt.Sprintf("none of the %s that were tried would have changed it", count(uint64(n), "change"))
 	}
-	return fmt.Sprintf("none of the %s that were tried would have changed it", count(uint64(a.Tried), "change"))
 }
 
 // SetButFor puts an answer into the finding.
