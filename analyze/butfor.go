@@ -91,12 +91,17 @@ const (
 
 // Answer is what ButFor found.
 type Answer struct {
-	Held    []Counterfactual // those that change the verdict, the smallest change first
-	Tried   int              // changes that were run, each with all its times; those that did not take effect as meant included
-	Untried int              // changes that were not tried because a limit was reached
-	Dropped int              // changes that no run carried out as they were meant
-	Runs    int
-	Events  uint64 // of all runs
+	Held []Counterfactual // those that change the verdict, the smallest change first
+	Work
+}
+
+// Work is what it took to find an answer.
+type Work struct {
+	Tried   int    `json:"tried"`   // changes that were run, each at several times if need be
+	Dropped int    `json:"dropped"` // of those, such as no run carried out as they were meant
+	Untried int    `json:"untried"` // changes that were not tried because a limit was reached
+	Runs    int    `json:"runs"`
+	Events  uint64 `json:"events"` // of all runs
 }
 
 // Note says that not everything was tried, or "" if everything was.
@@ -109,15 +114,19 @@ func (a *Answer) Note() string {
 
 // none says that nothing was found, or "" if something was.
 func (a *Answer) none() string {
-	if len(a.Held) > 0 || a.Tried == 0 {
+	switch n := a.Tried - a.Dropped; {
+	case len(a.Held) > 0 || n == 0:
 		return ""
+	case n == 1:
+		return "the 1 change that was tried would not have changed it"
+	default:
+		return fmt.Sprintf("none of the %s that were tried would have changed it", count(uint64(n), "change"))
 	}
-	return fmt.Sprintf("none of the %s that were tried would have changed it", count(uint64(a.Tried), "change"))
 }
 
 // SetButFor puts an answer into the finding.
 func (f *Finding) SetButFor(a *Answer) {
-	f.ButFor, f.ButForNote = a.Held, a.Note()
+	f.ButFor, f.ButForNote, f.ButForWork = a.Held, a.Note(), &a.Work
 	if s := a.none(); s != "" && f.ButForNote != "" {
 		f.ButForNote = s + "; " + f.ButForNote
 	} else if s != "" {

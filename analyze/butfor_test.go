@@ -41,6 +41,11 @@ func recordFor(t testing.TB, name string, seed uint64, ms evtchn.Time) (*kept, *
 	if err != nil {
 		t.Fatal(err)
 	}
+	return recordScenario(t, sc, seed, p)
+}
+
+func recordScenario(t testing.TB, sc *system.Scenario, seed uint64, p evtchn.Policy) (*kept, *Report) {
+	t.Helper()
 	sys, err := system.New(sc, seed, p, system.Inputs(sc, seed))
 	if err != nil {
 		t.Fatal(err)
@@ -319,5 +324,52 @@ func TestButForRefuses(t *testing.T) {
 	}
 	if _, err := ButFor(context.Background(), &kept{meta: observedMeta()}, &r.Findings[0], ButForOptions{}); err != replay.ErrObserved {
 		t.Errorf("got %v, want %v", err, replay.ErrObserved)
+	}
+}
+
+// In the built-in scenarios under every policy, whatever is answered holds.
+func TestButForPolicies(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a few hundred runs")
+	}
+	kinds := make(map[Kind]int)
+	for _, name := range []string{"seed-port65", "ack-window", "rebind-race", "mixed-load"} {
+		sc, err := system.Builtin(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if sc, err = sc.Override(0, 0, map[string]evtchn.Time{"seed-port65": 118, "mixed-load": 8}[name]*1_000_000); err != nil {
+			t.Fatal(err)
+		}
+		if name != "seed-port65" && name != "mixed-load" {
+			if sc, err = sc.Override(0, 0, 14_000_000); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, pre := range evtchn.Presets() {
+			tr, r := recordScenario(t, sc, 4, pre.Policy)
+			seen := make(map[Kind]bool)
+			for i := range r.Findings {
+				f := &r.Findings[i]
+				if f.Kind == KindUnknown || seen[f.Kind] {
+					continue
+				}
+				seen[f.Kind] = true
+				a, err := ButFor(context.Background(), tr, f, ButForOptions{MaxEvents: 1_000_000})
+				if err != nil {
+					t.Errorf("%s under %s: %s: %v", name, pre.Name, f.ID, err)
+					continue
+				}
+				kinds[f.Kind]++
+				for j := range a.Held {
+					holds(t, tr, f, &a.Held[j])
+				}
+			}
+		}
+	}
+	for _, k := range []Kind{KindLost, KindLate, KindDuplicate, KindWrongVCPU} {
+		if kinds[k] == 0 {
+			t.Errorf("there was no finding of kind %s", k)
+		}
 	}
 }

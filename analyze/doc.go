@@ -27,6 +27,11 @@
 // possible, that a record is missing, a finding is unknown, unless another of the same trace leaves none; and nothing is lost without
 // records that can mean nothing else. Finding.Settle names the probe, the side file or the clock that would decide it.
 //
+// # But for
+//
+// [ButFor] asks what would have changed the verdict about a finding of a simulated recording: it changes what reached the system, one thing
+// at a time, runs that, and has the same analyzer judge it.
+//
 // # Verdict
 //
 // The worst finding decides, in the order lost, violated (duplicate, concurrent, wrong-vcpu), late, unknown, clean. A trace is

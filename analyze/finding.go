@@ -120,6 +120,7 @@ type Finding struct {
 
 	ButFor     []Counterfactual `json:"but_for"`                // what would have changed the verdict, each run again; null: not asked, as of a capture, which cannot be
 	ButForNote string           `json:"but_for_note,omitempty"` // that not everything was tried, or nothing found
+	ButForWork *Work            `json:"but_for_work,omitempty"` // what it took
 
 	order    evtchn.Seq
 	doubtful Kind // what it is if others bear it out: see corroborate

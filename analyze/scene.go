@@ -114,9 +114,11 @@ func newScene(ctx context.Context, tr replay.Trace, f *Finding, opt Options) (*s
 			return nil
 		}
 		s.window = append(s.window, *ev)
-		if d := a.port(s.port).draft; d != nil && d.unnoticed.seq == f.UnnoticedSeq && f.UnnoticedSeq != 0 {
-			s.draft, s.found = *d, true
-			s.draft.links = slices.Clone(d.links)
+		for _, d := range []*draft{a.port(s.port).draft, a.port(s.port).drop} {
+			if d != nil && d.unnoticed.seq == f.UnnoticedSeq && f.UnnoticedSeq != 0 {
+				s.draft, s.found = *d, true
+				s.draft.links = slices.Clone(d.links)
+			}
 		}
 		if ev.Seq == hi {
 			s.owner = a.state.PortAt(s.port).Owner

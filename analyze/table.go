@@ -13,13 +13,17 @@ import (
 // fewOfEach is how many rows a kind of finding has in the table at least.
 const fewOfEach = 3
 
-// heaviest gives the findings in the order of the text: see heavier.
-func (r *Report) heaviest() []*Finding {
+// Told gives the findings in the order of the text: the one with the ID first, if there is one, then the heaviest.
+func (r *Report) Told(first string) []*Finding {
 	list := make([]*Finding, len(r.Findings))
 	for i := range r.Findings {
 		list[i] = &r.Findings[i]
 	}
 	slices.SortStableFunc(list, heavier)
+	if at := slices.IndexFunc(list, func(f *Finding) bool { return f.ID == first }); at > 0 {
+		f := list[at]
+		list = slices.Insert(slices.Delete(list, at, at+1), 0, f)
+	}
 	return list
 }
 

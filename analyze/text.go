@@ -11,6 +11,7 @@ import (
 // TextOptions say how much of a report is written as text.
 type TextOptions struct {
 	Name  string // of the trace, for the commands that are suggested; "": TRACE
+	First string // ID of a finding to tell before the others; "": the heaviest
 	Full  int    // findings told in full; 0: 1
 	Rows  int    // further findings in the table; 0: 15, negative: all
 	Ports int    // ports in the table of deliveries; 0: none, with FIFO 10; negative: all
@@ -42,7 +43,7 @@ func (r *Report) WriteText(w io.Writer, opt TextOptions) error {
 	p.terms(r)
 	p.line("")
 	full := min(opt.Full, len(r.Findings))
-	findings := r.heaviest()
+	findings := r.Told(opt.First)
 	for _, f := range findings[:full] {
 		p.finding(f)
 	}

@@ -76,25 +76,23 @@ the worst finding: 0 clean, 10 lost, 11 late, 12 an invariant broken, 20 undecid
 				if at < 0 {
 					return noFinding(only, r)
 				}
-				f := r.Findings[at]
-				r.Findings = slices.Insert(slices.Delete(r.Findings, at, at+1), 0, f)
+				if json {
+					r.Findings = r.Findings[at : at+1]
+				}
 			}
 			if ask || !json && !mute {
 				told := 1
-				if all || json && only == "" {
+				if all || json {
 					told = len(r.Findings)
 				}
-				if err := a.butFor(cmd.Context(), t, r, told, ask, judged); err != nil {
+				if err := a.butFor(cmd.Context(), t, r.Trace.Events, r.Told(only)[:min(told, len(r.Findings))], ask, judged); err != nil {
 					return err
 				}
 			}
 			if json {
-				if only != "" {
-					r.Findings = r.Findings[:1]
-				}
 				err = a.printJSON(r)
 			} else {
-				opt := analyze.TextOptions{Name: args[0]}
+				opt := analyze.TextOptions{Name: args[0], First: only}
 				if port {
 					opt.Ports = -1
 				}
@@ -130,10 +128,11 @@ func (a *app) writeReport(r *analyze.Report, t *trace, opt analyze.TextOptions, 
 	if err := r.WriteText(&b, opt); err != nil {
 		return err
 	}
-	if !events || len(r.Findings) == 0 || firstEvidence(&r.Findings[0]) == 0 {
+	told := r.Told(opt.First)
+	if !events || len(told) == 0 || firstEvidence(told[0]) == 0 {
 		return a.print(b.String())
 	}
-	f, meta := &r.Findings[0], t.Meta()
+	f, meta := told[0], t.Meta()
 	var table strings.Builder
 	fmt.Fprintf(&table, "\nEvents of %s\n", f.ID)
 	if err := writeEvidence(&table, "  ", f, &meta, t.Events(firstEvidence(f))); err != nil {

@@ -17,14 +17,14 @@ const (
 	butForMost     = 10          // findings, with --but-for
 )
 
-// butFor asks about the first findings of a report what would have changed the verdict. Without force it leaves long traces out, and says
+// butFor asks about findings, the first of those, what would have changed the verdict. Without force it leaves long traces out, and says
 // in the finding why it has no answer; there is nothing to say about a capture.
-func (a *app) butFor(ctx context.Context, t *trace, r *analyze.Report, findings int, force bool, judged analyze.Options) error {
+func (a *app) butFor(ctx context.Context, t *trace, events uint64, findings []*analyze.Finding, force bool, judged analyze.Options) error {
 	meta := t.Meta()
 	switch {
 	case meta.Source != evtchn.SourceSim && force:
 		return about(t.name, replay.ErrObserved)
-	case meta.Source != evtchn.SourceSim, r.Trace.Events > butForUpTo && !force:
+	case meta.Source != evtchn.SourceSim, events > butForUpTo && !force:
 		return nil
 	}
 	opt := analyze.ButForOptions{Options: judged}
@@ -35,8 +35,7 @@ func (a *app) butFor(ctx context.Context, t *trace, r *analyze.Report, findings 
 	p := a.newProgress("asking what would have changed it", "events", false)
 	defer p.done()
 	opt.Progress = func(events uint64) { p.at(events, 0) }
-	for i := range r.Findings[:min(len(r.Findings), findings, most)] {
-		f := &r.Findings[i]
+	for _, f := range findings[:min(len(findings), most)] {
 		switch ans, err := analyze.ButFor(ctx, t, f, opt); {
 		case err == nil:
 			f.SetButFor(ans)

@@ -130,7 +130,7 @@ func (d *demo) story(ctx context.Context) error {
 		d.para("The analysis finds nothing wrong with it, which is not what this demonstration is for.")
 		return nil
 	}
-	if err := d.butFor(ctx, d.trace, r, 1, false, analyze.Options{}); err != nil {
+	if err := d.butFor(ctx, d.trace, r.Trace.Events, []*analyze.Finding{&r.Findings[0]}, false, analyze.Options{}); err != nil {
 		return err
 	}
 	f := &r.Findings[0]
