@@ -36,6 +36,7 @@ type System struct {
 	end   bool
 
 	turns   uint64 // things that have happened, apart from inputs
+	watch   func(Moment)
 	holds   holds
 	steer   Steer
 	horizon evtchn.Time
@@ -150,6 +151,9 @@ func (s *System) advance() {
 		if s.holds.held(d.key) {
 			s.park()
 			return
+		}
+		if s.watch != nil {
+			s.tellMoment(&d)
 		}
 		s.turns++
 	}
