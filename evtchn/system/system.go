@@ -148,6 +148,10 @@ func (s *System) advance() {
 	d := s.q[0]
 	s.now = d.at
 	if d.class() != dueInput {
+		if s.superseded(&d) {
+			s.q.pop() // no turn: whether it is met, or dropped while its vcpu is held, must not count
+			return
+		}
 		if s.holds.held(d.key) {
 			s.park()
 			return
@@ -223,10 +227,6 @@ func (s *System) interrupt(v int) {
 // later time if the vcpu goes on.
 func (s *System) stepVCPU(v int) {
 	c := &s.cpus[v]
-	if !c.armed || c.at != s.now {
-		s.q.pop() // superseded
-		return
-	}
 	c.armed = false
 	in, on := s.vcpuTurn(v)
 	if on && !c.armed {
