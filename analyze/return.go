@@ -77,7 +77,7 @@ func (f *Finding) Judge() around.Judge {
 		out := around.Outcome{Verdict: string(r.Verdict)}
 		if len(r.Findings) > 0 {
 			g := &r.Findings[0]
-			out.Story = fmt.Sprintf("%s %s", g.ID, g.Cause)
+			out.Story = fmt.Sprintf("%s, port %d: %s", g.Kind, g.Port, g.Cause)
 		}
 		for i := range r.Findings {
 			if g := &r.Findings[i]; f == nil || f.again(g, meta.Schedule != "") {

@@ -23,6 +23,14 @@ func (r *Report) heaviest() []*Finding {
 	return list
 }
 
+// Told gives the finding that the text tells first, nil if there is none.
+func (r *Report) Told() *Finding {
+	if len(r.Findings) == 0 {
+		return nil
+	}
+	return r.heaviest()[0]
+}
+
 // choose gives the findings that a table of so many rows shows: some of each kind, the first ones.
 func choose(findings []*Finding, rows int) []*Finding {
 	if rows < 0 || rows >= len(findings) {
