@@ -118,6 +118,9 @@ type Finding struct {
 	Proof          []string     `json:"proof"`   // what bears the deduced links out, in sentences; nothing for a complete trace
 	Settle         []string     `json:"settle"`  // what would decide it, if it is undecided
 
+	// NoReturn is set by whoever looked for it: see FindNoReturn.
+	NoReturn *NoReturn `json:"no_return,omitempty"`
+
 	order    evtchn.Seq
 	doubtful Kind // what it is if others bear it out: see corroborate
 }

@@ -122,6 +122,15 @@ type ReturnOptions struct {
 	_         struct{}
 }
 
+// Cheap bounds the search to what takes a part of a second: so many schedules that no more than two million events are run, and 20,000
+// states. ok is false if that leaves too few to say anything.
+func (o ReturnOptions) Cheap(meta *evtchn.Meta) (_ ReturnOptions, ok bool) {
+	const events, states, few, many = 2_000_000, 20_000, 12, 200
+	o.States = states
+	o.Schedules = int(min(events/max(meta.Events, 1), many))
+	return o, meta.Source == evtchn.SourceSim && (meta.Schedule != "" || meta.Events > 0 && o.Schedules >= few)
+}
+
 // FindNoReturn finds the point of no return of a finding of a simulated trace: see around.FindReturn. Errors are ErrNoReturn for a finding
 // that is not about an event that was missed, replay.ErrObserved, and those of the trace.
 func FindNoReturn(ctx context.Context, tr replay.Trace, f *Finding, opt ReturnOptions) (*NoReturn, error) {

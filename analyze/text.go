@@ -188,6 +188,9 @@ func (p *page) finding(f *Finding) {
 	for i, s := range f.Why {
 		p.wrap(fmt.Sprintf("  %d. ", i+1), s)
 	}
+	if f.NoReturn != nil {
+		p.wrap("  too late   ", f.NoReturn.String())
+	}
 	p.support(f)
 	p.line("")
 }

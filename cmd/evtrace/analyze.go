@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,6 +24,7 @@ func newAnalyze(a *app) *cobra.Command {
 		only string // ID of a finding
 		bare bool
 		port bool
+		when string // to look for the point of no return
 	)
 	c := &cobra.Command{
 		Use:     "analyze TRACE",
@@ -31,6 +33,10 @@ func newAnalyze(a *app) *cobra.Command {
 		Long: `Analyze judges every episode of every port: each time that the port was set pending until it was handled. It tells the first finding
 with its story, event by event, and lists the others; --finding tells another one, and --json gives them all, with their
 evidence.
+
+Of a simulated trace it also says from which step on the first finding's event could not be delivered in time any more ("too late"): of a
+counterexample of explore exactly, of a recording by running schedules that depart from it, at most 200 of them and 2,000,000 events
+(--too-late always: 500 schedules, 1,000,000 states; never: none).
 
 TRACE is a trace file, a trace in text form, or a capture, which is imported for the occasion; - is stdin. The exit code is that of
 the worst finding: 0 clean, 10 lost, 11 late, 12 an invariant broken, 20 undecided.`,
@@ -46,6 +52,8 @@ the worst finding: 0 clean, 10 lost, 11 late, 12 an invariant broken, 20 undecid
 				return usageErrorf("", "--late-after: got %v, want a duration such as 5ms", late)
 			case most < 0:
 				return usageErrorf("", "--max-findings: got %d, want 0 or more", most)
+			case !slices.Contains(returnWhen, when):
+				return usageErrorf("", "--too-late: got %q, want %s", when, strings.Join(returnWhen, ", "))
 			}
 			t, err := a.openTrace(cmd.Context(), args[0], in)
 			if err != nil {
@@ -68,6 +76,9 @@ the worst finding: 0 clean, 10 lost, 11 late, 12 an invariant broken, 20 undecid
 				}
 				f := r.Findings[at]
 				r.Findings = slices.Insert(slices.Delete(r.Findings, at, at+1), 0, f)
+			}
+			if err := a.noReturn(cmd.Context(), t, r, only, when); err != nil {
+				return err
 			}
 			if json {
 				if only != "" {
@@ -96,11 +107,48 @@ the worst finding: 0 clean, 10 lost, 11 late, 12 an invariant broken, 20 undecid
 	fl.BoolVar(&all, "all", false, "tell every finding in full, not only the first")
 	fl.StringVar(&only, "finding", "", "tell the finding with this `ID`, such as lost:65#1, before the others")
 	fl.BoolVar(&bare, "no-events", false, "leave out the table of the finding's events")
+	fl.StringVar(&when, "too-late", "auto", "of a simulated trace, find the point of no return of the finding told first: `WHEN` is auto (if it is cheap), always or never")
 	fl.BoolVar(&port, "ports", false, "also list how often each port was handled, on which vcpus, and how fast")
 	fl.StringVar(&in.context, "context", "", "`DIR` of the files that go with a capture (default: beside it)")
 	fl.Float64Var(&in.tscHz, "tsc-hz", 0, "frequency of the TSC in `HZ`, for a capture with the clock x86-tsc")
 	fl.BoolVar(&json, "json", false, "report as JSON")
 	return c
+}
+
+var returnWhen = []string{"auto", "always", "never"}
+
+// noReturn finds the point of no return of the finding that is told first.
+func (a *app) noReturn(ctx context.Context, t *trace, r *analyze.Report, only, when string) error {
+	meta := t.Meta()
+	meta.Events = r.Trace.Events
+	var opt analyze.ReturnOptions
+	cheap, ok := opt.Cheap(&meta)
+	f := r.Told()
+	if only != "" {
+		f = &r.Findings[0]
+	}
+	switch {
+	case when == "always" && meta.Source != evtchn.SourceSim:
+		return usageErrorf("", "--too-late: %s is a capture of a real system, which cannot be run again", t.name)
+	case when == "never" || f == nil || when == "auto" && !ok:
+		return nil
+	case when == "auto":
+		opt = cheap
+	default:
+		opt.States = 1_000_000
+	}
+	p := a.newProgress("looking for the point of no return", "schedules", false)
+	defer p.done()
+	n, err := analyze.FindNoReturn(ctx, t, f, opt)
+	switch {
+	case err == nil:
+		f.NoReturn = n
+	case interrupted(err):
+		return err
+	case when == "always" && !errors.Is(err, analyze.ErrNoReturn):
+		return about(t.name, err)
+	}
+	return nil // what cannot be run again is judged as it is
 }
 
 // writeReport writes a report as text, with a table of the events of the finding that it tells first.
