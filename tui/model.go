@@ -82,6 +82,7 @@ type Model struct {
 	stop       context.CancelFunc
 	running    map[string]uint64 // what is done in the background, and how far it is
 	held       *holdings
+	returns    returns
 	every      time.Duration // between looks at how far
 	quitting   bool
 }
@@ -249,7 +250,7 @@ func (m *Model) Init() tea.Cmd {
 
 // Idle reports whether nothing is under way that would change the screen by itself.
 func (m *Model) Idle() bool {
-	return m.job == nil && m.filling == nil && len(m.running) == 0 && !m.strip.drawn
+	return m.job == nil && m.filling == nil && len(m.running) == 0 && !m.strip.drawn && !m.returns.busy
 }
 
 // Update carries out what happened. It never waits.
@@ -260,7 +261,7 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	}
 	m.follow()
 	m.refresh()
-	return m, tea.Batch(cmd, m.fillList(), m.fetchStrip(), m.fetchFate())
+	return m, tea.Batch(cmd, m.fillList(), m.fetchStrip(), m.fetchFate(), m.fetchReturn())
 }
 
 // fetchStrip reads what the timeline lacks. Only one command does so at a time.
@@ -291,6 +292,8 @@ func (m *Model) update(msg tea.Msg) tea.Cmd {
 		m.strip.take(msg)
 	case fateMsg:
 		m.takeFate(msg)
+	case returnMsg:
+		m.takeReturn(msg)
 	case rerunMsg:
 		return m.takeRerun(msg)
 	case reportMsg:

@@ -56,6 +56,8 @@ type Options struct {
 	Analyze func(ctx context.Context, progress func(events uint64)) (*analyze.Report, error)
 	// Rerun runs the trace again under another policy. Nil: it cannot be done.
 	Rerun func(ctx context.Context, p evtchn.Policy, progress func(events uint64)) (*Rerun, error)
+	// NoReturn finds the point of no return of a finding, for its story and the timeline; the finding is a copy. Nil: nobody looks for it.
+	NoReturn func(ctx context.Context, f *analyze.Finding) (*analyze.NoReturn, error)
 	// Marks of former readers, and a way to keep them; SaveMarks may be nil.
 	Marks     []Mark
 	SaveMarks func([]Mark) error
