@@ -115,7 +115,7 @@ func TestNeighbours(t *testing.T) {
 		seed     uint64
 		d        evtchn.Time
 		k        int
-	}{{"seed-port65", 1, 130_000_000, 1}, {"ack-window", 1, 25_000_000, 1}, {"rebind-race", 1, 34_000_000, 0}, {"seed-rescued", 1, 180_000_000, 2}} {
+	}{{"seed-port65", 1, 130_000_000, 1}, {"ack-window", 1, 25_000_000, 1}, {"rebind-race", 8, 9_000_000, 0}, {"seed-rescued", 1, 170_000_000, 2}} {
 		tr := record(t, c.scenario, c.seed, c.d)
 		f := finding(t, tr)
 		opt := options(f)

@@ -34,35 +34,35 @@ func (f *finder) reorders() []edit {
 	type pair struct{ i, j int }
 	var pairs []pair
 	steps := f.v.steps
-	last := make(map[struct {
-		who actor
-		j   int
-	}]int) // the nearest step before the window that conflicts with j
+	type later struct{ who, j int }
+	last := make(map[later]int) // the nearest step before the window that conflicts with j
+	matter := make([][]access, len(steps))
 	for i := range steps {
-		a := &steps[i]
-		if a.who.input || len(a.access) == 0 {
+		for _, a := range steps[i].access {
+			if f.matters(&a) && !steps[i].who.input {
+				matter[i] = append(matter[i], a)
+			}
+		}
+	}
+	o := newOffspring(steps)
+	met := make([]int, len(o.actor))
+	for i := range steps {
+		if len(matter[i]) == 0 || steps[i].ev.Seq > f.until {
 			continue
 		}
-		in := f.inside(a)
-		met := make(map[actor]bool)
-		of := newOffspring(a)
-		for j := i + 1; j < len(steps); j++ {
-			b := &steps[j]
-			if of.takes(b) || b.who.input || b.who == a.who || !in && b.ev.Seq > f.until {
-				continue
-			}
-			if !f.conflict(a, b) {
+		in := f.inside(&steps[i])
+		o.of(i)
+		for j := i + 1; j < len(steps) && (in || steps[j].ev.Seq <= f.until); j++ {
+			id := o.ids[j]
+			if o.takes(j) || id == o.own || in && met[id] == i+1 || !f.conflict(matter[i], matter[j]) {
 				continue
 			}
 			switch {
-			case in && !met[b.who]:
-				met[b.who] = true
+			case in:
+				met[id] = i + 1
 				pairs = append(pairs, pair{i, j})
-			case !in && f.inside(b):
-				last[struct {
-					who actor
-					j   int
-				}{a.who, j}] = i
+			case f.inside(&steps[j]):
+				last[later{o.own, j}] = i
 			}
 		}
 	}
@@ -79,10 +79,10 @@ func (f *finder) reorders() []edit {
 	return edits
 }
 
-func (f *finder) conflict(a, b *step) bool {
-	for _, x := range a.access {
-		for _, y := range b.access {
-			if x.conflicts(y, f.bits) && f.matters(&x) {
+func (f *finder) conflict(a, b []access) bool {
+	for _, x := range a {
+		for _, y := range b {
+			if x.conflicts(y, f.bits) {
 				return true
 			}
 		}
@@ -119,38 +119,70 @@ func (f *finder) concerned() map[int]bool {
 	return f.vcpus
 }
 
-// offspring is what comes of a step: it cannot come before it.
+// offspring is what comes of a step: it cannot come before it. One is used for one step after the other.
 type offspring struct {
-	seqs map[evtchn.Seq]bool
-	who  map[actor]bool
-	own  actor
+	steps []step
+	ids   []int         // by step: its actor
+	vcpus map[int]int   // the actors that are vcpus, by vcpu
+	seqs  []int         // by step: the mark of the last step in question that it came of
+	who   []int         // by actor: the same
+	mark  int           // of the step in question
+	own   int           // its actor
+	actor map[actor]int // numbers
 }
 
-func newOffspring(s *step) *offspring {
-	o := &offspring{map[evtchn.Seq]bool{s.ev.Seq: true}, map[actor]bool{}, s.who}
-	o.sets(&s.ev)
+func newOffspring(steps []step) *offspring {
+	o := &offspring{steps: steps, vcpus: make(map[int]int), actor: make(map[actor]int)}
+	for i := range steps {
+		w := steps[i].who
+		id, ok := o.actor[w]
+		if !ok {
+			id = len(o.actor)
+			o.actor[w] = id
+			if w.turn == evtchn.TurnVCPU && !w.input {
+				o.vcpus[w.which] = id
+			}
+		}
+		o.ids = append(o.ids, id)
+	}
+	o.seqs, o.who = make([]int, len(steps)), make([]int, len(o.actor))
 	return o
+}
+
+// of makes a step the one in question.
+func (o *offspring) of(i int) {
+	o.mark++
+	o.own = o.ids[i]
+	o.seqs[i] = o.mark
+	o.sets(&o.steps[i].ev)
 }
 
 // sets notes whom a step of these lets go on.
 func (o *offspring) sets(ev *evtchn.Event) {
 	if ev.Kind == evtchn.KindRun || ev.Kind == evtchn.KindKick && ev.Res == 1 {
-		o.who[actor{turn: evtchn.TurnVCPU, which: int(ev.Target())}] = true
+		if id, ok := o.vcpus[int(ev.Target())]; ok {
+			o.who[id] = o.mark
+		}
 	}
 }
 
-// takes reports whether the step comes of the one in question: by its cause, because it is a later one of the same context, or of a vcpu
+// takes reports whether a step comes of the one in question: by its cause, because it is a later one of the same context, or of a vcpu
 // that was sent or let go by such a step.
-func (o *offspring) takes(s *step) bool {
+func (o *offspring) takes(j int) bool {
+	s := &o.steps[j]
 	if s.who.input {
 		return false // it comes from outside at its time
 	}
-	if s.who != o.own && !o.who[s.who] && !o.seqs[s.ev.Cause] {
-		return false
+	id := o.ids[j]
+	if id != o.own && o.who[id] != o.mark {
+		at := int(s.ev.Cause) - int(o.steps[0].ev.Seq)
+		if s.ev.Cause == 0 || at < 0 || o.seqs[at] != o.mark {
+			return false
+		}
 	}
-	o.seqs[s.ev.Seq] = true
-	if s.who != o.own {
-		o.who[s.who] = true
+	o.seqs[j] = o.mark
+	if id != o.own {
+		o.who[id] = o.mark
 	}
 	o.sets(&s.ev)
 	return true
