@@ -121,6 +121,8 @@ type Finding struct {
 	ButFor     []Counterfactual `json:"but_for"`                // what would have changed the verdict, each run again; null: not asked, as of a capture, which cannot be
 	ButForNote string           `json:"but_for_note,omitempty"` // that not everything was tried, or nothing found
 	ButForWork *Work            `json:"but_for_work,omitempty"` // what it took
+	// NoReturn is set by whoever looked for it: see FindNoReturn.
+	NoReturn *NoReturn `json:"no_return,omitempty"`
 
 	order    evtchn.Seq
 	doubtful Kind // what it is if others bear it out: see corroborate

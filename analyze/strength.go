@@ -75,6 +75,9 @@ func (f *Finding) Story() []string {
 	if len(f.Settle) > 0 {
 		story = append(story, "To decide it: "+strings.Join(f.Settle, "; ")+".")
 	}
+	if f.NoReturn != nil {
+		story = append(story, "Too late "+f.NoReturn.String()+".")
+	}
 	return story
 }
 

@@ -27,6 +27,14 @@ func (r *Report) Told(first string) []*Finding {
 	return list
 }
 
+// Foremost gives the finding that the text tells first, nil if there is none.
+func (r *Report) Foremost() *Finding {
+	if len(r.Findings) == 0 {
+		return nil
+	}
+	return r.Told("")[0]
+}
+
 // choose gives the findings that a table of so many rows shows: some of each kind, the first ones.
 func choose(findings []*Finding, rows int) []*Finding {
 	if rows < 0 || rows >= len(findings) {

@@ -189,6 +189,9 @@ func (p *page) finding(f *Finding) {
 	for i, s := range f.Why {
 		p.wrap(fmt.Sprintf("  %d. ", i+1), s)
 	}
+	if f.NoReturn != nil {
+		p.wrap("  too late   ", f.NoReturn.String())
+	}
 	p.support(f)
 	for _, s := range f.ButForStory() {
 		p.wrap("  but for    ", s)

@@ -83,7 +83,8 @@ type Model struct {
 	running    map[string]uint64 // what is done in the background, and how far it is
 	held       *holdings
 	butFor     map[*analyze.Finding][]string // what would have changed the verdict; absent: not asked yet
-	every      time.Duration                 // between looks at how far
+	returns    returns
+	every      time.Duration // between looks at how far
 	quitting   bool
 }
 
@@ -251,7 +252,7 @@ func (m *Model) Init() tea.Cmd {
 
 // Idle reports whether nothing is under way that would change the screen by itself.
 func (m *Model) Idle() bool {
-	return m.job == nil && m.filling == nil && len(m.running) == 0 && !m.strip.drawn
+	return m.job == nil && m.filling == nil && len(m.running) == 0 && !m.strip.drawn && !m.returns.busy
 }
 
 // Update carries out what happened. It never waits.
@@ -262,7 +263,7 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	}
 	m.follow()
 	m.refresh()
-	return m, tea.Batch(cmd, m.fillList(), m.fetchStrip(), m.fetchFate(), m.fetchButFor())
+	return m, tea.Batch(cmd, m.fillList(), m.fetchStrip(), m.fetchFate(), m.fetchButFor(), m.fetchReturn())
 }
 
 // fetchStrip reads what the timeline lacks. Only one command does so at a time.
@@ -295,6 +296,8 @@ func (m *Model) update(msg tea.Msg) tea.Cmd {
 		m.takeFate(msg)
 	case butForMsg:
 		m.takeButFor(msg)
+	case returnMsg:
+		m.takeReturn(msg)
 	case rerunMsg:
 		return m.takeRerun(msg)
 	case reportMsg:

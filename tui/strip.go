@@ -215,6 +215,7 @@ func (m *Model) timeMarks() (marks, lost []timeline.Mark) {
 			}
 		}
 	}
+	marks = append(marks, m.returnMark()...)
 	for _, b := range m.marks {
 		if ev, err := m.tape.event(b.Seq); err == nil {
 			marks = append(marks, timeline.Mark{Kind: timeline.Bookmark, At: ev.Time, Label: []rune(b.Name + "?")[0]})

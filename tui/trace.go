@@ -58,6 +58,8 @@ type Options struct {
 	Rerun func(ctx context.Context, p evtchn.Policy, progress func(events uint64)) (*Rerun, error)
 	// ButFor asks what would have changed the verdict about a finding of the recording. Nil: it cannot be asked.
 	ButFor func(ctx context.Context, f *analyze.Finding, progress func(events uint64)) (*analyze.Answer, error)
+	// NoReturn finds the point of no return of a finding, for its story and the timeline; the finding is a copy. Nil: nobody looks for it.
+	NoReturn func(ctx context.Context, f *analyze.Finding) (*analyze.NoReturn, error)
 	// Marks of former readers, and a way to keep them; SaveMarks may be nil.
 	Marks     []Mark
 	SaveMarks func([]Mark) error

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,8 +24,9 @@ func newAnalyze(a *app) *cobra.Command {
 		only string // ID of a finding
 		bare bool
 		port bool
-		ask  bool // --but-for
-		mute bool // --no-but-for
+		ask  bool   // --but-for
+		mute bool   // --no-but-for
+		when string // to look for the point of no return
 	)
 	c := &cobra.Command{
 		Use:     "analyze TRACE",
@@ -37,6 +39,10 @@ evidence.
 Of a simulated trace it also says what would have changed the verdict: had the unmask run on another vcpu, had another port of the word rung,
 had the send come a little later. Each such change was made and run. That is done for traces of up to 2 million events, for the finding
 that is told in full; --but-for does it for longer ones, for JSON, and without a limit to speak of.
+
+Of a simulated trace it also says from which step on the first finding's event could not be delivered in time any more ("too late"): of a
+counterexample of explore exactly, of a recording by running schedules that depart from it, at most 200 of them and 2,000,000 events
+(--too-late always: 500 schedules, 1,000,000 states; never: none).
 
 TRACE is a trace file, a trace in text form, or a capture, which is imported for the occasion; - is stdin. The exit code is that of
 the worst finding: 0 clean, 10 lost, 11 late, 12 an invariant broken, 20 undecided.`,
@@ -55,6 +61,8 @@ the worst finding: 0 clean, 10 lost, 11 late, 12 an invariant broken, 20 undecid
 				return usageErrorf("", "--but-for and --no-but-for: want one of them")
 			case most < 0:
 				return usageErrorf("", "--max-findings: got %d, want 0 or more", most)
+			case !slices.Contains(returnWhen, when):
+				return usageErrorf("", "--too-late: got %q, want %s", when, strings.Join(returnWhen, ", "))
 			}
 			t, err := a.openTrace(cmd.Context(), args[0], in)
 			if err != nil {
@@ -89,6 +97,9 @@ the worst finding: 0 clean, 10 lost, 11 late, 12 an invariant broken, 20 undecid
 					return err
 				}
 			}
+			if err := a.noReturn(cmd.Context(), t, r, only, when); err != nil {
+				return err
+			}
 			if json {
 				err = a.printJSON(r)
 			} else {
@@ -115,11 +126,48 @@ the worst finding: 0 clean, 10 lost, 11 late, 12 an invariant broken, 20 undecid
 	fl.BoolVar(&bare, "no-events", false, "leave out the table of the finding's events")
 	fl.BoolVar(&ask, "but-for", false, "say what would have changed the verdict, of up to 10 findings, however long that takes")
 	fl.BoolVar(&mute, "no-but-for", false, "do not say what would have changed the verdict")
+	fl.StringVar(&when, "too-late", "auto", "of a simulated trace, find the point of no return of the finding told first: `WHEN` is auto (if it is cheap), always or never")
 	fl.BoolVar(&port, "ports", false, "also list how often each port was handled, on which vcpus, and how fast")
 	fl.StringVar(&in.context, "context", "", "`DIR` of the files that go with a capture (default: beside it)")
 	fl.Float64Var(&in.tscHz, "tsc-hz", 0, "frequency of the TSC in `HZ`, for a capture with the clock x86-tsc")
 	fl.BoolVar(&json, "json", false, "report as JSON")
 	return c
+}
+
+var returnWhen = []string{"auto", "always", "never"}
+
+// noReturn finds the point of no return of the finding that is told first.
+func (a *app) noReturn(ctx context.Context, t *trace, r *analyze.Report, only, when string) error {
+	meta := t.Meta()
+	meta.Events = r.Trace.Events
+	var opt analyze.ReturnOptions
+	cheap, ok := opt.Cheap(&meta)
+	var f *analyze.Finding
+	if told := r.Told(only); len(told) > 0 {
+		f = told[0]
+	}
+	switch {
+	case when == "always" && meta.Source != evtchn.SourceSim:
+		return usageErrorf("", "--too-late: %s is a capture of a real system, which cannot be run again", t.name)
+	case when == "never" || f == nil || when == "auto" && !ok:
+		return nil
+	case when == "auto":
+		opt = cheap
+	default:
+		opt.States = 1_000_000
+	}
+	p := a.newProgress("looking for the point of no return", "schedules", false)
+	defer p.done()
+	n, err := analyze.FindNoReturn(ctx, t, f, opt)
+	switch {
+	case err == nil:
+		f.NoReturn = n
+	case interrupted(err):
+		return err
+	case when == "always" && !errors.Is(err, analyze.ErrNoReturn):
+		return about(t.name, err)
+	}
+	return nil // what cannot be run again is judged as it is
 }
 
 // writeReport writes a report as text, with a table of the events of the finding that it tells first.

@@ -38,12 +38,15 @@ type exploreFlags struct {
 	force       bool
 	quiet       bool
 	json        bool
+
+	around aroundFlags
+	random randomFlags
 }
 
 func newExplore(a *app) *cobra.Command {
 	var f exploreFlags
 	c := &cobra.Command{
-		Use:     "explore --scenario NAME|FILE [--policy P]... [-o FILE]",
+		Use:     "explore --scenario S [--policy P]... | --around TRACE | --random N --scenario S",
 		GroupID: groupJudge,
 		Short:   "try every schedule of a small system",
 		Long: `Explore takes a bounded scenario, a system small enough, and tries every order in which its vcpus, senders, interrupts and tasks can
@@ -57,13 +60,16 @@ nobody has looked at (unserved), a sleeper whose event is there (asleep), a brok
 for one event (duplicate), on two vcpus at once (concurrent), or on a vcpu that does not have the port (wrong-vcpu).
 
 With several policies or scenarios, or "all", it prints the matrix of verdicts. The exit code is 0 if all are safe, that of the worst
-violation, or 20 if one is undecided and none is unsafe. A signal (Ctrl-C) ends the search with what is known by then.`,
+violation, or 20 if one is undecided and none is unsafe. A signal (Ctrl-C) ends the search with what is known by then.
+
+` + aroundHelp + "\n\n" + randomHelp,
 		Example: `  evtrace explore --scenario bind-then-unmask -o lost.evt
   evtrace explore --scenario stale-notify --policy linux-2021
   evtrace explore --scenario rebind-2005 --policy unmask=hypercall,rebind=2013 --property lost
-  evtrace explore --scenario all --policy xen-2005 --max-states 20000`,
+  evtrace explore --scenario all --policy xen-2005 --max-states 20000
+` + aroundExample + "\n" + randomExample,
 		Args: exactly(0, "none: the scenario is given by --scenario"),
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.explore(cmd.Context(), &f) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.exploreSome(cmd, &f) },
 	}
 	fl := c.Flags()
 	fl.StringArrayVar(&f.scenarios, "scenario", nil, "`NAME` of a bounded scenario, a scenario file, or all; may be repeated")
@@ -84,6 +90,8 @@ violation, or 20 if one is undecided and none is unsafe. A signal (Ctrl-C) ends 
 	fl.BoolVar(&f.force, "force", false, "replace the file if there is one")
 	fl.BoolVarP(&f.quiet, "quiet", "q", false, "no progress")
 	fl.BoolVar(&f.json, "json", false, "as JSON")
+	f.around.register(c)
+	f.random.register(c)
 	_ = c.RegisterFlagCompletionFunc("policy", completePolicies)
 	_ = c.RegisterFlagCompletionFunc("scenario", completeBounded)
 	return c

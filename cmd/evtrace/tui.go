@@ -219,6 +219,13 @@ func (a *app) tuiOptions(ctx context.Context, t *trace, f *tuiFlags) (_ tui.Opti
 				return analyze.ButFor(ctx, t, f, analyze.ButForOptions{Progress: progress})
 			}
 		}
+		meta := t.Meta()
+		var bound analyze.ReturnOptions
+		if bound, cheap := bound.Cheap(&meta); cheap {
+			opt.NoReturn = func(ctx context.Context, f *analyze.Finding) (*analyze.NoReturn, error) {
+				return analyze.FindNoReturn(ctx, t, f, bound)
+			}
+		}
 	}
 	if f.policy != "" {
 		switch _, err := evtchn.ParsePolicy(f.policy); {

@@ -36,6 +36,7 @@ type System struct {
 	end   bool
 
 	turns   uint64 // things that have happened, apart from inputs
+	watch   func(Moment)
 	holds   holds
 	steer   Steer
 	horizon evtchn.Time
@@ -147,9 +148,16 @@ func (s *System) advance() {
 	d := s.q[0]
 	s.now = d.at
 	if d.class() != dueInput {
+		if s.superseded(&d) {
+			s.q.pop() // no turn: whether it is met, or dropped while its vcpu is held, must not count
+			return
+		}
 		if s.holds.held(d.key) {
 			s.park()
 			return
+		}
+		if s.watch != nil {
+			s.tellMoment(&d)
 		}
 		s.turns++
 	}
@@ -219,10 +227,6 @@ func (s *System) interrupt(v int) {
 // later time if the vcpu goes on.
 func (s *System) stepVCPU(v int) {
 	c := &s.cpus[v]
-	if !c.armed || c.at != s.now {
-		s.q.pop() // superseded
-		return
-	}
 	c.armed = false
 	in, on := s.vcpuTurn(v)
 	if on && !c.armed {

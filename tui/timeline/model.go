@@ -30,6 +30,7 @@ type MarkKind uint8
 // The kinds of mark. In a cell with several, the first of these is drawn.
 const (
 	Finding  MarkKind = iota // a finding of the analysis
+	NoReturn                 // the last step at which another schedule still delivers the event
 	Bookmark                 // a place that the reader has marked
 	Gap                      // records were lost
 )

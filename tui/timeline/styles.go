@@ -12,7 +12,7 @@ type Styles struct {
 	Label, Selected, Axis, Density, Sampled                   lipgloss.Style
 	Running, Upcall, Xen, Blocked, Runnable, Polling, Offline lipgloss.Style
 	Unknown, Clear, Masked, Exposed, Delivered, Unnoticed     lipgloss.Style
-	Finding, Bookmark, Gap, Cursor                            lipgloss.Style
+	Finding, NoReturn, Bookmark, Gap, Cursor                  lipgloss.Style
 	Column                                                    lipgloss.Style // the cells above the cursor, on top of their own style
 }
 
@@ -28,7 +28,7 @@ func DefaultStyles() Styles {
 		Polling: faint, Offline: faint, Unknown: faint,
 		Clear: faint, Masked: fg("3", "11"), Exposed: fg("5", "13").Bold(true), Delivered: fg("2", "10").Bold(true),
 		Unnoticed: fg("1", "9").Bold(true).Reverse(true),
-		Finding:   fg("1", "9").Bold(true), Bookmark: fg("4", "14"), Gap: fg("3", "11"), Cursor: lipgloss.NewStyle().Bold(true),
+		Finding:   fg("1", "9").Bold(true), NoReturn: fg("1", "9"), Bookmark: fg("4", "14"), Gap: fg("3", "11"), Cursor: lipgloss.NewStyle().Bold(true),
 		Column: lipgloss.NewStyle().Reverse(true),
 	}
 }
@@ -47,6 +47,7 @@ const (
 	classDensity
 	classSampled
 	classFinding
+	classNoReturn
 	classBookmark
 	classGap
 	classCursor
@@ -64,7 +65,7 @@ func (s *Styles) inks() [classes]ink {
 	var t [classes]ink
 	for c, st := range map[class]lipgloss.Style{
 		classLabel: s.Label, classSelected: s.Selected, classAxis: s.Axis, classDensity: s.Density, classSampled: s.Sampled,
-		classFinding: s.Finding, classBookmark: s.Bookmark, classGap: s.Gap, classCursor: s.Cursor, classColumn: s.Column,
+		classFinding: s.Finding, classNoReturn: s.NoReturn, classBookmark: s.Bookmark, classGap: s.Gap, classCursor: s.Cursor, classColumn: s.Column,
 		classActivity + class(ActUnknown): s.Unknown, classActivity + class(ActOffline): s.Offline,
 		classActivity + class(ActBlocked): s.Blocked, classActivity + class(ActPolling): s.Polling,
 		classActivity + class(ActRunnable): s.Runnable, classActivity + class(ActRunning): s.Running,
@@ -87,6 +88,7 @@ type glyphs struct {
 	life                                   [lives]rune
 	axis, wave, tick                       rune
 	finding, bookmark, gap, cursor, onMark rune
+	noReturn                               rune
 	dense                                  [4]rune // 10, 100, 1000, 10000 events and more
 	micro                                  string
 }
@@ -94,11 +96,11 @@ type glyphs struct {
 var unicode = glyphs{
 	act:  [activities]rune{ActUnknown: '?', ActOffline: ' ', ActBlocked: '·', ActPolling: 'p', ActRunnable: 'r', ActRunning: '━', ActXen: 'X', ActUpcall: 'U'},
 	life: [lives]rune{LifeUnknown: '?', LifeClear: '·', LifeMasked: '▒', LifeExposed: '▓', LifeDelivered: '✓', LifeUnnoticed: '!'},
-	axis: '─', wave: '~', tick: '┬', finding: '◆', bookmark: '▾', gap: '╳', cursor: '▲', onMark: '◈', dense: [4]rune{'▂', '▄', '▆', '█'}, micro: "µ",
+	axis: '─', wave: '~', tick: '┬', finding: '◆', noReturn: '◇', bookmark: '▾', gap: '╳', cursor: '▲', onMark: '◈', dense: [4]rune{'▂', '▄', '▆', '█'}, micro: "µ",
 }
 
 var ascii = glyphs{
 	act:  [activities]rune{ActUnknown: '?', ActOffline: ' ', ActBlocked: '.', ActPolling: 'p', ActRunnable: 'r', ActRunning: '=', ActXen: 'X', ActUpcall: 'U'},
 	life: [lives]rune{LifeUnknown: '?', LifeClear: '.', LifeMasked: 'm', LifeExposed: 'e', LifeDelivered: 'd', LifeUnnoticed: '!'},
-	axis: '-', wave: '~', tick: '|', finding: 'F', bookmark: 'v', gap: '%', cursor: '^', onMark: '&', dense: [4]rune{'x', 'c', 'k', '#'}, micro: "u",
+	axis: '-', wave: '~', tick: '|', finding: 'F', noReturn: 'T', bookmark: 'v', gap: '%', cursor: '^', onMark: '&', dense: [4]rune{'x', 'c', 'k', '#'}, micro: "u",
 }

@@ -333,6 +333,8 @@ func (d *drawing) marks(cursor bool) {
 		}
 		r, in := d.m.g.finding, classFinding
 		switch k.Kind {
+		case NoReturn:
+			r, in = d.m.g.noReturn, classNoReturn
 		case Bookmark:
 			if r, in = d.m.g.bookmark, classBookmark; k.Label > ' ' && k.Label < 0x7f {
 				r = k.Label
@@ -391,7 +393,7 @@ func (m *Model) Legend() []string {
 			g.act[ActPolling], "polling", g.act[ActBlocked], "blocked", g.act[ActUnknown], "unknown"),
 		"port: " + line(g.life[LifeUnnoticed], "UNNOTICED", g.life[LifeDelivered], "delivered", g.life[LifeExposed], "pending, unmasked",
 			g.life[LifeMasked], "pending, masked", g.life[LifeClear], "clear", g.life[LifeUnknown], "unknown"),
-		"marks: " + line(g.finding, "finding", g.bookmark, "bookmark", g.gap, "records lost", g.cursor, "cursor", g.onMark, "cursor on a mark"),
+		"marks: " + line(g.finding, "finding", g.noReturn, "too late", g.bookmark, "bookmark", g.gap, "records lost", g.cursor, "cursor", g.onMark, "cursor on a mark"),
 		"events: 1-9 a cell  " + line(g.dense[0], "10+", g.dense[1], "100+", g.dense[2], "1000+", g.dense[3], "10000+"),
 		"axis: " + line(g.axis, "every event read", g.wave, "sampled", '+', "N: so many vcpus have no row"),
 	}
