@@ -1,0 +1,257 @@
+package explore
+
+import "github.com/evtrace/evtrace/evtchn"
+
+// block is a run of states of one level: consecutive numbers.
+type block struct {
+	first uint32
+	n     int
+	rows  []byte // written by appendRow, one after the other
+}
+
+const (
+	blockStates = 256
+	batchBlocks = 64
+)
+
+// candidate is a state that was reached and is not known from earlier batches.
+type candidate struct {
+	print  print
+	parent uint32
+	from   uint32 // where its row begins among the rows of its block's outcome
+	n      uint16
+	how    Choice
+	isNew  bool // it was not in another block's outcome before: set by fill
+}
+
+// outcome is what came of a block.
+type outcome struct {
+	found []candidate // in the order in which they were reached
+	rows  []byte
+	to    [shards][]uint32 // of found: by shard
+}
+
+// worker is what one goroutine needs.
+type worker struct {
+	s *search
+	k *writer
+
+	// Finding out effects: see effect.go.
+	fresh  *answers
+	learnt []answer
+	try    *World          // that things are tried in
+	base   *evtchn.Machine // one that has the shared part at, if loaded, and no contexts
+	at     partID
+	loaded bool
+	alone  alone
+
+	// The state in hand.
+	row, next row
+	steps     [maxWho + 1]effect // by context: its step
+	choices   []Choice
+
+	recent [recentPrints]print // reached by this worker in this batch
+	ids    []partID            // of reached, one row after the other
+	sink   uint64
+
+	trans    uint64
+	rest     uint64
+	lostRest uint64
+	expanded uint64
+	found    [8]*violation
+}
+
+// recentPrints is how many fingerprints a worker remembers of those that it has just met: most states that are reached again are
+// reached soon, and are kept from the table, which is seldom in a cache.
+const recentPrints = 1 << 11
+
+func newWorker(s *search, b *books) *worker {
+	w := &worker{s: s, k: newWriter(b), fresh: newAnswers(6, 1<<16), try: s.sys.Start()}
+	w.base = w.try.m.Clone()
+	return w
+}
+
+// expand finds out what follows each state of a block.
+func (w *worker) expand(b *block, out *outcome) {
+	out.found, out.rows, w.ids = out.found[:0], out.rows[:0], w.ids[:0]
+	for i := range out.to {
+		out.to[i] = out.to[i][:0]
+	}
+	rows := b.rows
+	for i := range b.n {
+		w.row, rows = w.k.readRow(w.row[:0], rows)
+		w.state(b.first+uint32(i), out)
+	}
+	w.expanded += uint64(b.n)
+	w.sift(out)
+}
+
+// state finds out what follows one state, and judges it if it is at rest.
+func (w *worker) state(id uint32, out *outcome) {
+	s, k, r := w.s, w.k, w.row
+	nv := s.sys.sc.VCPUs
+	will, able := &k.actors.get(r[0]).will, &k.shared.get(r[1]).able
+	var idle mask
+	var steps uint32
+	for c, own := range r[firstContext:] {
+		code := codeChoice + uint32(choice(Step, min(c, nv)))
+		switch {
+		case c >= nv && own == nothing:
+			continue
+		case c < nv && k.vcpus.get(own).idle:
+			idle |= 1 << c
+			continue
+		case c < nv && !able.running.has(c):
+			continue
+		}
+		w.steps[c] = w.effectOf(question{r[1], own, code})
+		if w.steps[c].is(possible) {
+			steps |= 1 << c
+		}
+	}
+	wrong := func() bool { return w.judge(will, able) != 0 }
+	var must int
+	w.choices, must = s.sys.menu(w.choices[:0], will, able, idle, steps, wrong)
+	if must == 0 {
+		w.rest++
+		bad := w.judge(will, able)
+		if bad&Lost != 0 {
+			w.lostRest++
+		}
+		w.note(bad, violation{depth: s.depth, state: id})
+	} else if !s.opt.NoReduction {
+		w.choices = reduce(w.choices, must, func(ctx int) bool { return w.steps[ctx].is(itsOwn) })
+	}
+	w.trans += uint64(len(w.choices))
+	for _, c := range w.choices {
+		if bad := w.follow(r, c); bad != 0 {
+			w.note(bad, violation{depth: s.depth + 1, state: id, how: c, step: true})
+		}
+		p := k.print(w.next)
+		seen := &w.recent[p.hi%recentPrints]
+		if *seen == p {
+			continue
+		}
+		*seen = p
+		out.found = append(out.found, candidate{print: p, parent: id, from: uint32(len(w.ids)), n: uint16(len(w.next)), how: c})
+		w.ids = append(w.ids, w.next...)
+	}
+}
+
+func (w *worker) judge(will *willing, able *able) Kinds {
+	return judge(will, able, w.effectOf(question{part: w.row[1], code: codeJudge}).bad)
+}
+
+// follow gives the row, in next, and what is wrong with a choice.
+func (w *worker) follow(r row, c Choice) Kinds {
+	s := w.s
+	nv := s.sys.sc.VCPUs
+	next := append(w.next[:0], r...)
+	ctx, ok := s.sys.context(c)
+	place := firstContext + ctx
+	var e effect
+	switch c.Kind() {
+	case Step:
+		place = firstContext + c.Who()
+		e = w.steps[c.Who()]
+	case Kick, Wake, Sleep:
+		e = w.effectOf(question{r[1], r[place], codeChoice + uint32(c)})
+	default:
+		d := w.effectOf(question{part: r[0], code: codeDecide + uint32(c)})
+		next[0] = d.part
+		q := question{part: r[1], code: d.next}
+		switch {
+		case !ok:
+		case ctx < nv:
+			q.own = r[place]
+		default: // a foreign path begins
+			for place < len(next) && (s.books.symmetric || next[place] != nothing) {
+				place++
+			}
+			if place == len(next) {
+				next = append(next, nothing)
+			}
+		}
+		e = w.effectOf(q)
+	}
+	if e.is(tooFar) {
+		var bad Kinds
+		w.next, bad = w.whole(r, c, next[:0])
+		return bad
+	}
+	bad := e.bad
+	if e.asked != 0 {
+		for v, own := range r[firstContext : firstContext+nv] {
+			if v != ctx && !w.k.vcpus.get(own).idle {
+				bad |= w.effectOf(question{part: partID(e.asked), own: own, code: codeMeet}).bad
+			}
+		}
+	}
+	next[1] = e.part
+	if ok {
+		next[place] = e.own
+	}
+	if e.next != 0 {
+		next[0] = w.effectOf(question{next[0], partID(e.next - 1), codeHear}).part
+	}
+	if ok && ctx == nv {
+		next = w.k.order(next)
+	}
+	w.next = next
+	return bad
+}
+
+// sift leaves of what was reached what is not known from earlier batches.
+func (w *worker) sift(out *outcome) {
+	s := w.s
+	exact := s.opt.Exact
+	if !exact {
+		// The table is seldom in a cache. Looking at all places first lets the processor fetch them side by side.
+		for i := range out.found {
+			w.sink += s.shards[out.found[i].print.shard()].peek(out.found[i].print)
+		}
+	}
+	n := 0
+	for i := range out.found {
+		c := out.found[i]
+		r := w.ids[c.from:][:c.n]
+		to := c.print.shard()
+		c.from = uint32(len(out.rows))
+		if exact {
+			out.rows = w.k.appendRow(out.rows, r)
+			if s.shards[to].hasExact(out.rows[c.from:]) {
+				out.rows = out.rows[:c.from]
+				continue
+			}
+		} else {
+			if s.shards[to].has(c.print) {
+				continue
+			}
+			out.rows = w.k.appendRow(out.rows, r)
+		}
+		c.n = uint16(len(out.rows) - int(c.from))
+		out.found[n] = c
+		out.to[to] = append(out.to[to], uint32(n))
+		n++
+	}
+	out.found = out.found[:n]
+}
+
+func (w *worker) note(bad Kinds, v violation) {
+	(bad & w.s.check).Each(func(k Kinds) {
+		i := kindIndex(k)
+		if w.found[i] == nil || v.before(w.found[i]) {
+			c := v
+			w.found[i] = &c
+		}
+	})
+}
+
+func kindIndex(k Kinds) int {
+	for i := range 8 {
+		if k>>i&1 != 0 {
+			return i
+		}
+	}
+	return 0
+}
