@@ -251,8 +251,11 @@ func boundedNames() string {
 // exploreOne explores one system.
 func (a *app) exploreOne(ctx context.Context, sys *explore.System, opt explore.Options, f *exploreFlags) (*exploreReport, error) {
 	r := &exploreReport{Policy: policyName(sys.Policy()), Scenario: sys.Scenario().Name, Bounds: sys.Bounds(), Violations: []string{}, sys: sys}
-	p := a.newProgress(r.Scenario+" under "+r.Policy, "states", f.quiet)
-	opt.Progress = func(g explore.Progress) { p.at(g.States, 0) }
+	p := a.newProgress("", "states", f.quiet)
+	opt.Progress = func(g explore.Progress) {
+		p.what = fmt.Sprintf("%s under %s, %d choices deep, %s to look at, %s", r.Scenario, r.Policy, g.Depth, group(g.Frontier), bytesText(g.Bytes))
+		p.at(g.States, 0)
+	}
 	if f.resume != "" {
 		file, err := os.Open(f.resume)
 		if err != nil {

@@ -198,6 +198,7 @@ func (s *search) restoreBooks(texts *[4][][]byte) error {
 	for _, bs := range [...][]block{s.level, s.next} {
 		for i := range bs {
 			rows := bs[i].rows
+			s.rowBytes += int64(cap(rows))
 			for range bs[i].n {
 				var ok bool
 				if r, rows, ok = k.checkRow(r[:0], rows); !ok {

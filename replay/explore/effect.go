@@ -49,11 +49,11 @@ const (
 
 func (e *effect) is(f effectFlags) bool { return e.flags&f != 0 }
 
-// answers is a table of effects by question. It forgets: a question has two places, and a new one takes the place of an old one when
-// both are taken.
+// answers is a table of effects by question. It forgets: a question has two places, side by side in a line of the processor's cache,
+// and a new one takes the place of an old one when both are taken.
 type answers struct {
 	slots []answer
-	n     int // put in since the table was made
+	n     int // slots in use
 	most  int // slots
 	shift uint8
 }
@@ -61,18 +61,22 @@ type answers struct {
 type answer struct {
 	q question
 	e effect
+	_ uint32 // two to a line
 }
 
-const sizeOfAnswer = 28 // in bytes
+const sizeOfAnswer = 32 // in bytes
 
 func newAnswers(bits uint8, most int) *answers {
 	return &answers{slots: make([]answer, 1<<bits), shift: 64 - bits, most: most}
 }
 
 func (t *answers) place(q *question) uint64 {
-	h := (uint64(q.part)<<32 | uint64(q.own)<<12 ^ uint64(q.code)) * 0x9e3779b97f4a7c15
+	h := (uint64(q.part)<<32 ^ uint64(q.own)<<12 ^ uint64(q.code)) * 0x9e3779b97f4a7c15
 	return (h ^ h>>32) * 0xd6e8feb86659fd93 >> t.shift
 }
+
+// peek brings the places of a question into the cache.
+func (t *answers) peek(q *question) uint64 { return uint64(t.slots[t.place(q)].e.part) }
 
 // find gives the effect, nil if it is not known.
 func (t *answers) find(q *question) *effect {
@@ -87,14 +91,23 @@ func (t *answers) find(q *question) *effect {
 }
 
 func (t *answers) put(a *answer) {
-	if t.n++; t.n*2 > len(t.slots) && len(t.slots)*2 <= t.most {
+	if t.n*4 > len(t.slots)*3 && len(t.slots)*2 <= t.most {
 		t.grow()
 	}
 	i := t.place(&a.q)
-	if s := &t.slots[i]; s.q.code != 0 && s.q != a.q {
-		t.slots[i^1] = *s
+	s, other := &t.slots[i], &t.slots[i^1]
+	switch {
+	case s.q == a.q || other.q == a.q: // another worker has found it out too
+		return
+	case s.q.code == 0:
+		t.n++
+	case other.q.code == 0:
+		t.n++
+		*other = *s
+	default:
+		*other = *s
 	}
-	t.slots[i] = *a
+	*s = *a
 }
 
 func (t *answers) grow() {
@@ -118,7 +131,7 @@ func (w *worker) effectOf(q question) effect {
 	if e := w.fresh.find(&q); e != nil {
 		return *e
 	}
-	a := answer{q, w.findOut(q)}
+	a := answer{q: q, e: w.findOut(q)}
 	w.fresh.put(&a)
 	w.learnt = append(w.learnt, a)
 	return a.e

@@ -9,12 +9,12 @@ import (
 )
 
 // What comes of a choice, put together from effects that were found out in worlds of their own, is what comes of it in the whole
-// world: the parts, what is wrong with it, and the choices that follow. Every choice in some thousand worlds of every cell, in which
+// world: the parts, what is wrong with it, and the choices that follow. Every choice in some hundred worlds of every cell, in which
 // foreign paths are told apart or not.
 func TestEffects(t *testing.T) {
-	worlds := 1500
+	worlds := 250
 	if testing.Short() {
-		worlds = 200
+		worlds = 50
 	}
 	far := 0
 	for _, sc := range system.BoundedBuiltins() {
@@ -42,10 +42,13 @@ func TestEffects(t *testing.T) {
 				}
 				for _, c := range all {
 					bad := w.follow(r, c)
-					got := slices.Clone(w.next)
+					got, prints := slices.Clone(w.next), slices.Clone(w.nexts)
 					want, wantBad := w.whole(r, c, nil)
 					if !slices.Equal(got, want) || bad != wantBad {
 						t.Fatalf("%s under %s: %s in row %v leads to %v, %q, want %v, %q", sc.Name, pre.Name, c, r, got, bad, want, wantBad)
+					}
+					if want := w.k.prints(nil, got, 0); !slices.Equal(prints, want) {
+						t.Fatalf("%s under %s: %s in row %v: prints %x, want %x", sc.Name, pre.Name, c, r, prints, want)
 					}
 					if key := string(w.k.appendRow(nil, got)); !seen[key] {
 						seen[key] = true

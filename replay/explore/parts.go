@@ -420,22 +420,29 @@ func (k *writer) contextOf(w *World, place int) int {
 	return paths[place-nv]
 }
 
-// print is the fingerprint of a row: of the prints of its parts.
-func (k *writer) print(r row) print {
-	b := k.buf[:0]
-	lo := k.shared.wide
-	for i, id := range r {
-		p := k.book(i).get(id).print
-		b = binary.LittleEndian.AppendUint64(b, p.hi)
-		if lo {
-			b = binary.LittleEndian.AppendUint64(b, p.lo)
-		}
+// prints appends the prints of a row's parts, from a place on.
+func (k *writer) prints(ps []print, r row, from int) []print {
+	for i := from; i < len(r); i++ {
+		ps = append(ps, k.book(i).get(r[i]).print)
 	}
-	k.buf = b
-	if lo {
+	return ps
+}
+
+// print is the fingerprint of a row: of the prints of its parts.
+func (k *writer) print(ps []print) print {
+	b := k.buf[:0]
+	if k.shared.wide {
+		for i := range ps {
+			b = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(b, ps[i].hi), ps[i].lo)
+		}
+		k.buf = b
 		h := xxh3.Hash128(b)
 		return print{h.Hi, h.Lo}
 	}
+	for i := range ps {
+		b = binary.LittleEndian.AppendUint64(b, ps[i].hi)
+	}
+	k.buf = b
 	return print{hi: xxh3.Hash(b)}
 }
 

@@ -137,6 +137,7 @@ type search struct {
 	workers  []*worker
 	outcomes [batchBlocks]outcome
 	spare    [][]byte // rows of blocks that are done with
+	rowBytes int64    // of all blocks
 }
 
 // Run explores a system. A search that the context, or a limit, ends is no error: the result says how far it came. Errors are
@@ -175,7 +176,7 @@ func (s *search) begin() {
 	}
 	k := s.workers[0].k
 	r := k.put(nil, s.sys.ready)
-	p, text := k.print(r), k.appendRow(nil, r)
+	p, text := k.print(k.prints(nil, r, 0)), k.appendRow(nil, r)
 	s.shards[p.shard()].add(p, text)
 	s.level = []block{{first: s.links.add(0, 0), n: 1, rows: text}}
 	s.states = 1
@@ -336,25 +337,18 @@ func (s *search) collect(out *outcome) {
 			n++
 		}
 		b := &s.next[n-1]
+		s.rowBytes -= int64(cap(b.rows))
 		b.rows = append(b.rows, out.rows[c.from:][:c.n]...)
+		s.rowBytes += int64(cap(b.rows))
 		b.n++
 	}
 }
 
 // bytes is how much memory the states take: what tells those that were seen, and the keys of those that wait.
 func (s *search) bytes() int64 {
-	n := s.books.size() + s.known.size() + s.links.size()
+	n := s.books.size() + s.known.size() + s.links.size() + s.rowBytes
 	for i := range s.shards {
 		n += s.shards[i].size()
-	}
-	for i := range s.next {
-		n += int64(cap(s.next[i].rows))
-	}
-	for i := s.at; i < len(s.level); i++ {
-		n += int64(cap(s.level[i].rows))
-	}
-	for _, r := range s.spare {
-		n += int64(cap(r))
 	}
 	return n
 }

@@ -12,6 +12,7 @@ type block struct {
 const (
 	blockStates = 256
 	batchBlocks = 64
+	groupStates = 16 // that are asked about at once: see worker.ask
 )
 
 // candidate is a state that was reached and is not known from earlier batches.
@@ -45,8 +46,13 @@ type worker struct {
 	loaded bool
 	alone  alone
 
+	group row   // the rows of states that are looked at one after the other
+	ends  []int // of each of them in group
+
 	// The state in hand.
 	row, next row
+	prints    []print            // of the parts of row
+	nexts     []print            // of the parts of next
 	steps     [maxWho + 1]effect // by context: its step
 	choices   []Choice
 
@@ -78,12 +84,34 @@ func (w *worker) expand(b *block, out *outcome) {
 		out.to[i] = out.to[i][:0]
 	}
 	rows := b.rows
-	for i := range b.n {
-		w.row, rows = w.k.readRow(w.row[:0], rows)
-		w.state(b.first+uint32(i), out)
+	for i := 0; i < b.n; i += groupStates {
+		n := min(groupStates, b.n-i)
+		w.group, w.ends = w.group[:0], w.ends[:0]
+		for range n {
+			from := len(w.group)
+			w.group, rows = w.k.readRow(w.group, rows)
+			w.ends = append(w.ends, len(w.group))
+			w.ask(w.group[from:])
+		}
+		from := 0
+		for j, to := range w.ends {
+			w.row = w.group[from:to]
+			w.state(b.first+uint32(i+j), out)
+			from = to
+		}
 	}
 	w.expanded += uint64(b.n)
 	w.sift(out)
+}
+
+// ask brings into the cache what is known of the steps of a state's contexts.
+func (w *worker) ask(r row) {
+	nv := w.s.sys.sc.VCPUs
+	for c, own := range r[firstContext:] {
+		if own != nothing {
+			w.sink += w.s.known.peek(&question{r[1], own, codeChoice + uint32(choice(Step, min(c, nv)))})
+		}
+	}
 }
 
 // state finds out what follows one state, and judges it if it is at rest.
@@ -91,6 +119,7 @@ func (w *worker) state(id uint32, out *outcome) {
 	s, k, r := w.s, w.k, w.row
 	nv := s.sys.sc.VCPUs
 	will, able := &k.actors.get(r[0]).will, &k.shared.get(r[1]).able
+	w.prints = k.prints(w.prints[:0], r, 0)
 	var idle mask
 	var steps uint32
 	for c, own := range r[firstContext:] {
@@ -127,7 +156,7 @@ func (w *worker) state(id uint32, out *outcome) {
 		if bad := w.follow(r, c); bad != 0 {
 			w.note(bad, violation{depth: s.depth + 1, state: id, how: c, step: true})
 		}
-		p := k.print(w.next)
+		p := k.print(w.nexts)
 		seen := &w.recent[p.hi%recentPrints]
 		if *seen == p {
 			continue
@@ -142,7 +171,7 @@ func (w *worker) judge(will *willing, able *able) Kinds {
 	return judge(will, able, w.effectOf(question{part: w.row[1], code: codeJudge}).bad)
 }
 
-// follow gives the row, in next, and what is wrong with a choice.
+// follow gives the row that a choice leads to, in next, with its prints, and what is wrong with it.
 func (w *worker) follow(r row, c Choice) Kinds {
 	s := w.s
 	nv := s.sys.sc.VCPUs
@@ -177,6 +206,7 @@ func (w *worker) follow(r row, c Choice) Kinds {
 	if e.is(tooFar) {
 		var bad Kinds
 		w.next, bad = w.whole(r, c, next[:0])
+		w.nexts = w.k.prints(w.nexts[:0], w.next, 0)
 		return bad
 	}
 	bad := e.bad
@@ -188,15 +218,25 @@ func (w *worker) follow(r row, c Choice) Kinds {
 		}
 	}
 	next[1] = e.part
-	if ok {
-		next[place] = e.own
-	}
 	if e.next != 0 {
 		next[0] = w.effectOf(question{next[0], partID(e.next - 1), codeHear}).part
 	}
-	if ok && ctx == nv {
-		next = w.k.order(next)
+	ps := append(w.nexts[:0], w.prints...)
+	ps[1] = w.k.shared.get(next[1]).print
+	if next[0] != r[0] {
+		ps[0] = w.k.actors.get(next[0]).print
 	}
+	switch {
+	case !ok:
+	case ctx < nv:
+		next[place] = e.own
+		ps[place] = w.k.vcpus.get(e.own).print
+	default:
+		next[place] = e.own
+		next = w.k.order(next)
+		ps = w.k.prints(ps[:firstContext+nv], next, firstContext+nv)
+	}
+	w.nexts = ps
 	w.next = next
 	return bad
 }
