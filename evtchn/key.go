@@ -20,12 +20,15 @@ import (
 //
 // # Parts
 //
-// A key is put together from parts: one of what all contexts share (AppendShared), and one of each context, its procedures and what
-// it owes (AppendContext). A step of a context depends on the shared part and on its own, and changes no other. What others owe it
-// knows by number only: the shared part counts, for each port and each vcpu, the contexts that owe it something. There are two
-// exceptions. A request to a port's owner takes the place of what anybody owes to the port: see Far. And whoever asks InHandler about
-// another vcpu looks at that vcpu's part. So what a step does can be found out, once for all, on a machine that has the two parts
-// and in which all other contexts do nothing.
+// A key is put together from parts: one of what all share (AppendShared), one of each vcpu's state (AppendVCPU), and one of each
+// context, its procedures and what it owes (AppendContext). A step depends on the shared part, on the context's own, on the state of
+// the context's vcpu and of those that it Names, and changes no other. What others owe is counted where they owe it, by port in the
+// shared part and by vcpu in that of the vcpu. Whether a vcpu is heedless, on which it depends whether a port is noticed, is noted in the
+// shared part. So what a step does can be found out, once for all, on a machine that has these parts, in which the other vcpus are as
+// at the origin and the other contexts do nothing.
+//
+// There are exceptions. A request to a port's owner takes the place of what anybody owes to the port: see Far. Whoever looks for
+// pollers looks at all vcpus. Whoever asks InHandler about another vcpu looks at its context.
 type Keys struct {
 	Symmetric bool
 
@@ -66,9 +69,14 @@ const (
 	keyPolling
 	keyInUpcall
 	keyInXen
-	keyOwed   // how many contexts owe it something follows
-	keyMemory // accept masks, scan position, requests, ports of its own follow
+	keyOwed // how many contexts owe it something follows
 	keyKicks
+)
+
+// Flags of what is shared about a vcpu.
+const (
+	keyMemory   = 1 << iota // accept masks, scan position, requests, ports of its own follow
+	keyHeedless             // as was noted
 )
 
 // Far reports whether the event's effect goes beyond what the contexts share and the context whose step it is: it ends what other
@@ -79,12 +87,13 @@ func (e *Event) Far() bool { return e.Kind == KindRequestPush }
 func (k *Keys) Append(b []byte, m *Machine) []byte {
 	b = k.AppendShared(b, m)
 	for v := range m.V {
+		b = k.AppendVCPU(b, m, v)
 		b = k.AppendContext(b, m, v)
 	}
 	return k.appendForeign(b, m)
 }
 
-// AppendShared appends the part that all contexts share: everything but their procedures and what each of them owes.
+// AppendShared appends the part that all share: everything but states of vcpus, procedures, and what each context owes.
 func (k *Keys) AppendShared(b []byte, m *Machine) []byte {
 	base := k.base
 	b = append(b, byte(m.lock+1))
@@ -135,7 +144,7 @@ func (k *Keys) AppendShared(b []byte, m *Machine) []byte {
 		b = append(appendNum(b[:at], uint64(n)), rest...)
 	}
 	for v := range m.V {
-		b = k.appendVCPU(b, m, v)
+		b = k.appendGuest(b, m, v)
 	}
 	held := 0
 	for _, h := range m.infos {
@@ -192,10 +201,42 @@ func (k *Keys) appendSet(b []byte, s *VCPUSet) []byte {
 	return b
 }
 
-func (k *Keys) appendVCPU(b []byte, m *Machine, v int) []byte {
+// appendGuest appends what is shared about a vcpu: what the guest keeps for it, and whether it is heedless.
+func (k *Keys) appendGuest(b []byte, m *Machine, v int) []byte {
 	vc, g := &m.V[v], &m.guest[v]
 	bvc, bg := &k.base.V[v], &k.base.guest[v]
 	words := m.usedWords(max(len(m.P), len(k.base.P)))
+	var f byte
+	if vc.heedless {
+		f |= keyHeedless
+	}
+	if g.word != bg.word || g.bit != bg.bit || len(g.requests) > 0 || g.virq != bg.virq || m.ipi[v] != k.base.ipi[v] {
+		f |= keyMemory
+	} else {
+		for w := range words {
+			if vc.Accept[w] != bvc.Accept[w] {
+				f |= keyMemory
+				break
+			}
+		}
+	}
+	b = append(b, f)
+	if f&keyMemory != 0 {
+		for w := range words {
+			b = appendNum(b, vc.Accept[w]^bvc.Accept[w])
+		}
+		b = append(b, byte(g.word), byte(g.bit))
+		b = appendPorts(b, g.requests)
+		b = appendPorts(b, g.virq[:])
+		b = appendNum(b, uint64(g.timer))
+		b = appendNum(b, uint64(m.ipi[v]))
+	}
+	return b
+}
+
+// AppendVCPU appends the part of one vcpu: its state.
+func (k *Keys) AppendVCPU(b []byte, m *Machine, v int) []byte {
+	vc := &m.V[v]
 	var f byte
 	if vc.Blocked {
 		f |= keyBlocked
@@ -215,16 +256,6 @@ func (k *Keys) appendVCPU(b []byte, m *Machine, v int) []byte {
 	if vc.Kicks > 0 {
 		f |= keyKicks
 	}
-	if g.word != bg.word || g.bit != bg.bit || len(g.requests) > 0 || g.virq != bg.virq || m.ipi[v] != k.base.ipi[v] {
-		f |= keyMemory
-	} else {
-		for w := range words {
-			if vc.Accept[w] != bvc.Accept[w] {
-				f |= keyMemory
-				break
-			}
-		}
-	}
 	b = append(b, f, byte(vc.Up)|byte(vc.Umask)<<2|byte(vc.Run)<<4)
 	b = appendNum(b, vc.Sel)
 	if f&keyPolling != 0 {
@@ -235,16 +266,6 @@ func (k *Keys) appendVCPU(b []byte, m *Machine, v int) []byte {
 	}
 	if f&keyOwed != 0 {
 		b = appendNum(b, uint64(vc.owed))
-	}
-	if f&keyMemory != 0 {
-		for w := range words {
-			b = appendNum(b, vc.Accept[w]^bvc.Accept[w])
-		}
-		b = append(b, byte(g.word), byte(g.bit))
-		b = appendPorts(b, g.requests)
-		b = appendPorts(b, g.virq[:])
-		b = appendNum(b, uint64(g.timer))
-		b = appendNum(b, uint64(m.ipi[v]))
 	}
 	return b
 }
@@ -279,6 +300,32 @@ func (m *Machine) AtRest(ctx int) bool {
 	}
 	return m.lanes[ctx].idle() && m.lanes[len(m.V)+ctx].idle()
 }
+
+// Names gives the vcpus that a context's procedures, or what it owes, name.
+func (m *Machine) Names(ctx int) (vs VCPUSet) {
+	c := &m.ctx[ctx]
+	for i := range c.depth {
+		if v := c.frames[i].v; v >= 0 && int(v) < len(m.V) {
+			vs.Add(v)
+		}
+	}
+	owes := func(at int) {
+		if at < len(m.lanes) {
+			for _, d := range [2]duty{m.lanes[at].duty, m.lanes[at].outer} {
+				if d.phase != owesNothing && d.target >= 0 {
+					vs.Add(d.target)
+				}
+			}
+		}
+	}
+	if owes(len(m.V) + ctx); ctx < len(m.V) {
+		owes(ctx)
+	}
+	return vs
+}
+
+// HeedlessAs reports whether a vcpu is noted as heedless in both machines, or in neither.
+func (m *Machine) HeedlessAs(o *Machine, v VCPU) bool { return m.V[v].heedless == o.V[v].heedless }
 
 func appendLane(b []byte, l *lane) []byte {
 	for _, d := range [2]duty{l.duty, l.outer} {

@@ -12,6 +12,9 @@ func (k *Keys) Load(m *Machine, b []byte) (rest []byte, err error) {
 		return nil, err
 	}
 	for v := range m.V {
+		if b, err = k.LoadVCPU(m, v, b); err != nil {
+			return nil, err
+		}
 		if b, err = k.LoadContext(m, v, b); err != nil {
 			return nil, err
 		}
@@ -30,8 +33,8 @@ func (k *Keys) Load(m *Machine, b []byte) (rest []byte, err error) {
 
 var errCutKey = fmt.Errorf("%w: it ends too early", ErrKey)
 
-// LoadShared makes m, a machine of the same origin, one of which what all contexts share is as the part says, and in which no context
-// does anything. It returns what follows the part. Errors are of class ErrKey; m is then not to be used.
+// LoadShared makes m, a machine of the same origin, one in which what all share is as the part says, in which every vcpu is in the state
+// that it has at the origin, and no context does anything. It returns what follows the part. Errors are of class ErrKey; m is then not to be used.
 func (k *Keys) LoadShared(m *Machine, b []byte) (rest []byte, err error) {
 	m.CopyFrom(k.base)
 	d := keyReader{b: b}
@@ -83,7 +86,7 @@ func (k *Keys) LoadShared(m *Machine, b []byte) (rest []byte, err error) {
 		m.ctx[i].depth, m.ctx[i].errno, m.ctx[i].value = 0, 0, 0
 	}
 	for v := range m.V {
-		k.loadVCPU(m, v, &d)
+		k.loadGuest(m, v, &d)
 	}
 	m.infos = m.infos[:0]
 	for n := d.byte(); n > 0 && !d.bad; n-- {
@@ -102,9 +105,6 @@ func (k *Keys) LoadShared(m *Machine, b []byte) (rest []byte, err error) {
 	}
 	for i := range m.remotes {
 		m.remotes[i].Local = Port(d.num())
-	}
-	for v := range m.V {
-		m.V[v].heedless = m.Heedless(VCPU(v))
 	}
 	m.exposed = m.exposed[:0]
 	for p := range m.P {
@@ -149,21 +149,10 @@ func (k *Keys) LoadContext(m *Machine, ctx int, b []byte) (rest []byte, err erro
 	return d.b, nil
 }
 
-func (k *Keys) loadVCPU(m *Machine, v int, d *keyReader) {
+func (k *Keys) loadGuest(m *Machine, v int, d *keyReader) {
 	vc, g := &m.V[v], &m.guest[v]
-	f, regs := d.byte(), d.byte()
-	vc.Blocked, vc.Polling, vc.InUpcall, vc.InXen = f&keyBlocked != 0, f&keyPolling != 0, f&keyInUpcall != 0, f&keyInXen != 0
-	vc.Up, vc.Umask, vc.Run = Bit(regs&3), Bit(regs>>2&3), RunState(regs>>4)
-	vc.Sel, vc.PollPort, vc.Kicks = d.num(), NoPort, 0
-	if f&keyPolling != 0 {
-		vc.PollPort = Port(d.num())
-	}
-	if f&keyKicks != 0 {
-		vc.Kicks = int32(d.num())
-	}
-	if vc.owed = 0; f&keyOwed != 0 {
-		vc.owed = int32(d.num())
-	}
+	f := d.byte()
+	vc.heedless = f&keyHeedless != 0
 	if f&keyMemory != 0 {
 		for w := range m.usedWords(max(len(m.P), len(k.base.P))) {
 			vc.Accept[w] = k.base.V[v].Accept[w] ^ d.num()
@@ -176,6 +165,29 @@ func (k *Keys) loadVCPU(m *Machine, v int, d *keyReader) {
 		}
 		g.timer, m.ipi[v] = Port(d.num()), Port(d.num())
 	}
+}
+
+// LoadVCPU brings a vcpu of m into the state that the part says, and returns what follows the part. Errors are of class ErrKey; m is then
+// not to be used.
+func (k *Keys) LoadVCPU(m *Machine, v int, b []byte) (rest []byte, err error) {
+	vc, d := &m.V[v], keyReader{b: b}
+	f, regs := d.byte(), d.byte()
+	vc.Blocked, vc.Polling, vc.InUpcall, vc.InXen = f&keyBlocked != 0, f&keyPolling != 0, f&keyInUpcall != 0, f&keyInXen != 0
+	vc.Up, vc.Umask, vc.Run = Bit(regs&3), Bit(regs>>2&3), RunState(regs>>4)
+	vc.Sel, vc.PollPort, vc.Kicks, vc.owed = d.num(), NoPort, 0, 0
+	if f&keyPolling != 0 {
+		vc.PollPort = Port(d.num())
+	}
+	if f&keyKicks != 0 {
+		vc.Kicks = int32(d.num())
+	}
+	if f&keyOwed != 0 {
+		vc.owed = int32(d.num())
+	}
+	if d.bad {
+		return nil, errCutKey
+	}
+	return d.b, nil
 }
 
 // keyReader reads a key that Append wrote. Of one that it did not write it reads something, without a panic.

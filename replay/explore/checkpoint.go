@@ -129,7 +129,7 @@ func (s *search) restore(r io.Reader) error {
 			s.found[i] = &violation{depth: int(d.num()), state: uint32(d.num()), how: Choice(d.num()), step: d.num() == 1}
 		}
 	}
-	var texts [4][][]byte
+	var texts [5][][]byte
 	for i := range texts {
 		for n := d.count(); n > 0 && d.err == nil; n-- {
 			texts[i] = append(texts[i], d.bytes(d.count()))
@@ -185,7 +185,7 @@ func (s *search) restoreShard(sh *shard, d *decoder) {
 
 // restoreBooks writes the parts of worlds into the books, in the order of their numbers: what is known of each comes from a world
 // that has it.
-func (s *search) restoreBooks(texts *[4][][]byte) error {
+func (s *search) restoreBooks(texts *[5][][]byte) error {
 	k, w := s.workers[0].k, s.sys.Start()
 	for i, bk := range s.books.ofWorlds() {
 		for id, text := range texts[i] {

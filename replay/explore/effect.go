@@ -6,18 +6,78 @@ import (
 	"github.com/evtrace/evtrace/evtchn"
 )
 
-// What a choice does is found out once for all worlds that agree in what it depends on. The machine's part of it depends on what the
-// contexts share and on one context (evtchn.Keys says why), the actors' part on the actors. So it is carried out in a world of
-// its own that has these parts and no others, with the same code as in any world, and what comes of it is kept: a question and its
-// effect. That no other part matters is not taken for granted: the world of its own would go another way then, and TestEffects
-// compares, choice by choice. Where an effect does go beyond its context, which the world of its own notices, the choice is carried
-// out in the whole world.
+// What a choice does is found out once for all worlds that agree in what it depends on. The machine's part of it depends on what is
+// shared, on one context and on the states of a few vcpus (evtchn.Keys says why), the actors' part on the actors. So it is carried out in
+// a world of its own that has these parts and no others, with the same code as in any world, and what comes of it is kept: a question
+// and its effect. That no other part matters is not taken for granted: the world of its own would go another way then, and TestEffects
+// compares, choice by choice. Where an effect does go beyond these parts, which the world of its own notices, the choice is carried out
+// in the whole world.
 
-// question is what an effect depends on: a part that is shared, one of a context (or, where code says so, of something else), and
-// what is done with them.
+// question is what an effect depends on: a part that is shared, one of a context (or, where code says so, of something else), the
+// states of vcpus, and what is done with them.
 type question struct {
 	part, own partID
+	vcpus     vcpuSet
 	code      uint32 // 0: a free place in a table of answers
+}
+
+// vcpuSet are the states of some vcpus: 1 + the number of each, in 15 bits, 0 for a vcpu that is not in the set. Where these do not
+// suffice, it is 1<<63 and the number of a text in the book of sets that lists them.
+type vcpuSet uint64
+
+const (
+	setBits = 15
+	setMax  = 4 // vcpus
+)
+
+// set gives the states of some vcpus of a row.
+func (k *writer) set(r row, of mask) vcpuSet {
+	return k.setOf(r[placeVCPUs:k.stacksAt()], of)
+}
+
+func (k *writer) setOf(ids []partID, of mask) (s vcpuSet) {
+	for v, id := range ids {
+		if !of.has(v) {
+			continue
+		}
+		if v >= setMax || id+1 >= 1<<setBits {
+			return k.bigSet(ids, of)
+		}
+		s |= vcpuSet(id+1) << (v * setBits)
+	}
+	return s
+}
+
+func (k *writer) bigSet(ids []partID, of mask) vcpuSet {
+	b := k.buf[:0]
+	for v, id := range ids {
+		n := uint64(0)
+		if of.has(v) {
+			n = uint64(id) + 1
+		}
+		b = binary.AppendUvarint(b, n)
+	}
+	k.buf = b
+	return 1<<63 | vcpuSet(k.sets.add(b, func(*part) {}))
+}
+
+// each calls f for every vcpu of the set.
+func (k *writer) each(s vcpuSet, f func(v int, id partID)) {
+	if s>>63 == 0 {
+		for v := 0; s != 0; v, s = v+1, s>>setBits {
+			if id := s & (1<<setBits - 1); id != 0 {
+				f(v, partID(id-1))
+			}
+		}
+		return
+	}
+	b := k.sets.textOf(k.sets.get(partID(s &^ (1 << 63))))
+	for v := 0; len(b) > 0; v++ {
+		id, n := binary.Uvarint(b)
+		if b = b[n:]; id != 0 {
+			f(v, partID(id-1))
+		}
+	}
 }
 
 // Codes. Below numCodes are those of choices in which the actors have no part; from there on, numbers of orders.
@@ -33,6 +93,7 @@ const (
 // effect is the answer.
 type effect struct {
 	part, own partID // instead of the question's
+	vcpus     vcpuSet
 	next      uint32 // the code that the machine's part has, after codeDecide; otherwise the news for the actors, 0: none
 	asked     uint16 // the port whose handler begins, where it matters what the other vcpus are in
 	bad       Kinds
@@ -49,8 +110,8 @@ const (
 
 func (e *effect) is(f effectFlags) bool { return e.flags&f != 0 }
 
-// answers is a table of effects by question. It forgets: a question has two places, side by side in a line of the processor's cache,
-// and a new one takes the place of an old one when both are taken.
+// answers is a table of effects by question. It forgets: a question has two places, side by side, and a new one takes the place of an old
+// one when both are taken.
 type answers struct {
 	slots []answer
 	n     int // slots in use
@@ -61,10 +122,9 @@ type answers struct {
 type answer struct {
 	q question
 	e effect
-	_ uint32 // two to a line
 }
 
-const sizeOfAnswer = 32 // in bytes
+const sizeOfAnswer = 48 // in bytes
 
 func newAnswers(bits uint8, most int) *answers {
 	return &answers{slots: make([]answer, 1<<bits), shift: 64 - bits, most: most}
@@ -72,6 +132,7 @@ func newAnswers(bits uint8, most int) *answers {
 
 func (t *answers) place(q *question) uint64 {
 	h := (uint64(q.part)<<32 ^ uint64(q.own)<<12 ^ uint64(q.code)) * 0x9e3779b97f4a7c15
+	h = (h ^ h>>32 ^ uint64(q.vcpus)) * 0xa0761d6478bd642f
 	return (h ^ h>>32) * 0xd6e8feb86659fd93 >> t.shift
 }
 
@@ -171,10 +232,15 @@ func (w *worker) findOut(q question) effect {
 		k.getShared(w.base, q.part)
 		w.loaded, w.at = true, q.part
 	}
-	if q.code == codeJudge {
-		return effect{bad: judgeShared(w.base)}
-	}
 	t.m.CopyFrom(w.base)
+	var given mask
+	k.each(q.vcpus, func(v int, id partID) {
+		given |= 1 << v
+		k.getVCPU(t.m, v, id)
+	})
+	if q.code == codeJudge {
+		return effect{bad: judgeShared(t.m)}
+	}
 	o := order{c: Choice(q.code - codeChoice)}
 	if q.code >= numCodes {
 		o = k.getOrder(q.code - numCodes)
@@ -201,6 +267,15 @@ func (w *worker) findOut(q question) effect {
 	if ok {
 		e.own = k.putContext(t.m, ctx)
 	}
+	w.ids = w.ids[:0]
+	for v := range t.m.V {
+		id := k.putVCPU(t.m, v)
+		w.ids = append(w.ids, id)
+		if !given.has(v) && (id != w.origin[v] || !t.m.HeedlessAs(w.base, evtchn.VCPU(v))) {
+			e.flags |= tooFar
+		}
+	}
+	e.vcpus = k.setOf(w.ids, given)
 	if n.far || w.others(t.m, ctx, ok) {
 		e.flags |= tooFar
 	}

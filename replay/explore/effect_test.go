@@ -37,7 +37,7 @@ func TestEffects(t *testing.T) {
 				if !slices.Equal(all, w.choices) {
 					t.Fatalf("%s under %s: row %v: choices %v, want %v", sc.Name, pre.Name, r, w.choices, all)
 				}
-				if bad := whole.Judge(); must == 0 && w.judge(&w.k.actors.get(r[0]).will, &w.k.shared.get(r[1]).able) != bad {
+				if bad := whole.Judge(); must == 0 && w.judge(&w.k.actors.get(r[0]).will, new(whole.sys.able(whole.m))) != bad {
 					t.Fatalf("%s under %s: row %v: not %s", sc.Name, pre.Name, r, bad)
 				}
 				for _, c := range all {

@@ -6,8 +6,8 @@ import (
 	"github.com/evtrace/evtrace/evtchn"
 )
 
-// What can happen next follows from four things, each known by itself: how far the actors are, what the contexts share, which vcpus
-// are in no procedure, and which contexts have a step to take. So a search, which knows many worlds by the same parts, asks each part
+// What can happen next follows from a few things, each known by itself: how far the actors are, what is shared, in what state each vcpu
+// is, which vcpus are in no procedure, and which contexts have a step to take. So a search, which knows many worlds by the same parts, asks each part
 // once.
 
 // maxActors is how many vcpus, ports and tasks there may be: as many as a mask has bits.
@@ -36,10 +36,44 @@ type willing struct {
 	unserved bool // an event came, and nobody has looked since at what it was about
 }
 
-// able is what the state that the contexts share lets happen.
+// able is what the machine's state lets happen.
 type able struct {
 	kicked, runnable, running, up mask // vcpus
 	queued                        mask // tasks with a port in their ring
+}
+
+// vcpu puts in what the state of a vcpu lets happen.
+func (a *able) vcpu(v int, can vcpuAble) {
+	a.kicked.put(v, can&isKicked != 0)
+	a.runnable.put(v, can&isRunnable != 0)
+	a.running.put(v, can&isRunning != 0)
+	a.up.put(v, can&isUp != 0)
+}
+
+// vcpuAble is what the state of one vcpu lets happen.
+type vcpuAble uint8
+
+const (
+	isKicked vcpuAble = 1 << iota
+	isRunnable
+	isRunning
+	isUp
+)
+
+func vcpuCan(vc *evtchn.VCPUState) (can vcpuAble) {
+	if vc.Kicks > 0 {
+		can |= isKicked
+	}
+	switch vc.Run {
+	case evtchn.Runnable:
+		can |= isRunnable
+	case evtchn.Running:
+		can |= isRunning
+	}
+	if vc.Up == evtchn.One {
+		can |= isUp
+	}
+	return can
 }
 
 func (a *actors) willing() (w willing) {
@@ -62,16 +96,18 @@ func (a *actors) willing() (w willing) {
 
 func (s *System) able(m *evtchn.Machine) (a able) {
 	for v := range m.V {
-		vc := &m.V[v]
-		a.kicked.put(v, vc.Kicks > 0)
-		a.runnable.put(v, vc.Run == evtchn.Runnable)
-		a.running.put(v, vc.Run == evtchn.Running)
-		a.up.put(v, vc.Up == evtchn.One)
+		a.vcpu(v, vcpuCan(&m.V[v]))
 	}
-	for t := range s.b.Tasks {
-		a.queued.put(t, len(m.Queued(t)) > 0)
-	}
+	a.queued = s.queued(m)
 	return a
+}
+
+// queued are the tasks with a port in their ring.
+func (s *System) queued(m *evtchn.Machine) (q mask) {
+	for t := range s.b.Tasks {
+		q.put(t, len(m.Queued(t)) > 0)
+	}
+	return q
 }
 
 // menu appends what can happen next, in a fixed order: first what must happen sooner or later, then what may. It gives the number of

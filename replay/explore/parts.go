@@ -12,9 +12,9 @@ import (
 	"github.com/evtrace/evtrace/evtchn"
 )
 
-// A world is known by its parts: its actors, what the contexts share, and each context by itself (evtchn.Keys). There are few
-// different parts and many worlds put together from them. So each part is written down once, in a book, and a world is a row of
-// numbers of parts: for the actors, for what is shared, for each vcpu, and for each foreign path.
+// A world is known by its parts: its actors, what all share, the state of each vcpu, and each context by itself (evtchn.Keys). There are
+// few different parts and many worlds put together from them. So each part is written down once, in a book, and a world is a row of
+// numbers of parts: see row.
 
 // partID is the number of a part in its book.
 type partID uint32
@@ -27,9 +27,12 @@ type part struct {
 	print print  // of its text; no other part of the book has the same
 	at    uint32 // where its text begins, and how long it is
 	n     uint16
-	idle  bool // it is a context in no procedure
-	will  willing
-	able  able
+
+	will   willing  // of actors
+	queued mask     // of what is shared
+	can    vcpuAble // of a vcpu
+	idle   bool     // it is a vcpu's context, in no procedure
+	names  mask     // of a context: vcpus
 }
 
 const (
@@ -143,26 +146,29 @@ type books struct {
 	sys       *System
 	symmetric bool
 
-	actors, shared *book
-	vcpus, paths   *book // contexts
-	orders         *book // orders, by which an effect is found: see effect.go
-	news           *book
+	actors, shared, vcpus *book
+	stacks, paths         *book // contexts: of vcpus, and foreign
+
+	// For effect.go.
+	orders, news, sets *book
 }
 
 func newBooks(s *System, symmetric, wide bool) *books {
 	b := &books{sys: s, symmetric: symmetric}
-	for _, to := range []**book{&b.actors, &b.shared, &b.vcpus, &b.paths, &b.orders, &b.news} {
+	for _, to := range []**book{&b.actors, &b.shared, &b.vcpus, &b.stacks, &b.paths, &b.orders, &b.news, &b.sets} {
 		*to = newBook(wide)
 	}
 	b.paths.add([]byte{0, 0}, func(*part) {}) // nothing
 	return b
 }
 
-// ofWorlds are the books that rows refer to: of the actors, of what is shared, of vcpus, of foreign paths.
-func (b *books) ofWorlds() [4]*book { return [...]*book{b.actors, b.shared, b.vcpus, b.paths} }
+// ofWorlds are the books that rows refer to.
+func (b *books) ofWorlds() [5]*book {
+	return [...]*book{b.actors, b.shared, b.vcpus, b.stacks, b.paths}
+}
 
 func (b *books) size() (n int64) {
-	for _, bk := range []*book{b.actors, b.shared, b.vcpus, b.paths, b.orders, b.news} {
+	for _, bk := range []*book{b.actors, b.shared, b.vcpus, b.stacks, b.paths, b.orders, b.news, b.sets} {
 		n += bk.size()
 	}
 	return n
@@ -230,10 +236,16 @@ func (k *writer) getActors(a *actors, id partID) {
 	}
 }
 
-// putShared gives the number of what a machine's contexts share.
+// putShared gives the number of what is shared.
 func (k *writer) putShared(m *evtchn.Machine) partID {
 	k.buf = k.keys.AppendShared(k.buf[:0], m)
-	return k.shared.add(k.buf, func(p *part) { p.able = k.sys.able(m) })
+	return k.shared.add(k.buf, func(p *part) { p.queued = k.sys.queued(m) })
+}
+
+// putVCPU gives the number of a vcpu's state.
+func (k *writer) putVCPU(m *evtchn.Machine, v int) partID {
+	k.buf = k.keys.AppendVCPU(k.buf[:0], m, v)
+	return k.vcpus.add(k.buf, func(p *part) { p.can = vcpuCan(&m.V[v]) })
 }
 
 // putContext gives the number of a context.
@@ -242,20 +254,35 @@ func (k *writer) putContext(m *evtchn.Machine, ctx int) partID {
 		return nothing
 	}
 	k.buf = k.keys.AppendContext(k.buf[:0], m, ctx)
-	return k.contexts(ctx).add(k.buf, func(p *part) { p.idle = ctx < k.sys.sc.VCPUs && m.Idle(evtchn.VCPU(ctx)) })
+	return k.contexts(ctx).add(k.buf, func(p *part) { k.known(p, m, ctx) })
+}
+
+// known puts in what is known of a context.
+func (k *writer) known(p *part, m *evtchn.Machine, ctx int) {
+	p.idle = ctx < k.sys.sc.VCPUs && m.Idle(evtchn.VCPU(ctx))
+	names := m.Names(ctx)
+	p.names = mask(names[0])
+	if k.sys.polls { // whoever looks for pollers looks at all
+		p.names = 1<<k.sys.sc.VCPUs - 1
+	}
 }
 
 // contexts is the book that a context is in.
 func (k *writer) contexts(ctx int) *book {
 	if ctx < k.sys.sc.VCPUs {
-		return k.vcpus
+		return k.stacks
 	}
 	return k.paths
 }
 
-// getShared makes the machine one with that part, in which no context does anything.
+// getShared makes the machine one with that part, with vcpus as at the origin, in which no context does anything.
 func (k *writer) getShared(m *evtchn.Machine, id partID) {
 	must(k.keys.LoadShared(m, k.shared.textOf(k.shared.get(id))))
+}
+
+// getVCPU brings a vcpu of the machine into that state.
+func (k *writer) getVCPU(m *evtchn.Machine, v int, id partID) {
+	must(k.keys.LoadVCPU(m, v, k.vcpus.textOf(k.vcpus.get(id))))
 }
 
 // getContext gives a context of the machine that part.
@@ -279,17 +306,21 @@ func (k *writer) putText(bk *book, text []byte, w *World) (id partID, err error)
 		if rest, err := k.keys.LoadShared(m, text); err != nil || len(rest) > 0 {
 			return 0, errPart
 		}
-		id = bk.add(text, func(p *part) { p.able = k.sys.able(m) })
+		id = bk.add(text, func(p *part) { p.queued = k.sys.queued(m) })
 	case k.vcpus:
-		if rest, err := k.keys.LoadContext(m, 0, text); err != nil || len(rest) > 0 {
+		if rest, err := k.keys.LoadVCPU(m, 0, text); err != nil || len(rest) > 0 {
 			return 0, errPart
 		}
-		id = bk.add(text, func(p *part) { p.idle = m.Idle(0) })
+		id = bk.add(text, func(p *part) { p.can = vcpuCan(&m.V[0]) })
 	default:
-		if rest, err := k.keys.LoadContext(m, len(m.V), text); err != nil || len(rest) > 0 {
+		ctx := 0
+		if bk == k.paths {
+			ctx = len(m.V)
+		}
+		if rest, err := k.keys.LoadContext(m, ctx, text); err != nil || len(rest) > 0 {
 			return 0, errPart
 		}
-		id = bk.add(text, func(*part) {})
+		id = bk.add(text, func(p *part) { k.known(p, m, ctx) })
 	}
 	return id, nil
 }
@@ -341,15 +372,27 @@ func flag(b bool) uint8 {
 	return 0
 }
 
-// row is a world as numbers of parts: of its actors, of what is shared, of each vcpu's context, and of the foreign paths. These are in
-// the order of their prints if they are not told apart; otherwise by number, and nothing stands where there is none.
+// row is a world as numbers of parts: of its actors, of what is shared, of each vcpu's state, of each vcpu's context, and of the foreign
+// paths. These are in the order of their prints if they are not told apart; otherwise by number, and nothing stands where there is none.
 type row []partID
 
-const firstContext = 2 // in a row
+// Places in a row.
+const (
+	placeActors = 0
+	placeShared = 1
+	placeVCPUs  = 2
+)
+
+// stacksAt is the place of the first context in a row, pathsAt that of the first foreign one.
+func (b *books) stacksAt() int { return placeVCPUs + b.sys.sc.VCPUs }
+func (b *books) pathsAt() int  { return placeVCPUs + 2*b.sys.sc.VCPUs }
 
 // put appends the row of a world.
 func (k *writer) put(r row, w *World) row {
 	r = append(r, k.putActors(&w.actors), k.putShared(w.m))
+	for v := range w.m.V {
+		r = append(r, k.putVCPU(w.m, v))
+	}
 	for c := range w.m.Contexts() {
 		r = append(r, k.putContext(w.m, c))
 	}
@@ -358,16 +401,19 @@ func (k *writer) put(r row, w *World) row {
 
 // get makes w the world of a row.
 func (k *writer) get(w *World, r row) {
-	k.getActors(&w.actors, r[0])
-	k.getShared(w.m, r[1])
-	for c, id := range r[firstContext:] {
+	k.getActors(&w.actors, r[placeActors])
+	k.getShared(w.m, r[placeShared])
+	for v, id := range r[placeVCPUs:k.stacksAt()] {
+		k.getVCPU(w.m, v, id)
+	}
+	for c, id := range r[k.stacksAt():] {
 		k.getContext(w.m, c, id)
 	}
 }
 
 // order brings the foreign paths of a row into their order.
 func (k *writer) order(r row) row {
-	from := firstContext + k.sys.sc.VCPUs
+	from := k.pathsAt()
 	n := from
 	for i := from; i < len(r); i++ {
 		if !k.symmetric {
@@ -448,7 +494,7 @@ func (k *writer) print(ps []print) print {
 
 // appendRow writes a row down.
 func (k *writer) appendRow(b []byte, r row) []byte {
-	b = append(b, byte(len(r)-firstContext-k.sys.sc.VCPUs))
+	b = append(b, byte(len(r)-k.pathsAt()))
 	for _, id := range r {
 		b = binary.AppendUvarint(b, uint64(id))
 	}
@@ -457,7 +503,7 @@ func (k *writer) appendRow(b []byte, r row) []byte {
 
 // readRow reads a row that appendRow wrote, and gives what follows.
 func (k *writer) readRow(r row, b []byte) (row, []byte) {
-	n := firstContext + k.sys.sc.VCPUs + int(b[0])
+	n := k.pathsAt() + int(b[0])
 	b = b[1:]
 	for range n {
 		if b[0] < 0x80 {
@@ -475,7 +521,7 @@ func (k *writer) checkRow(r row, b []byte) (row, []byte, bool) {
 	if len(b) == 0 {
 		return r, b, false
 	}
-	n := firstContext + k.sys.sc.VCPUs + int(b[0])
+	n := k.pathsAt() + int(b[0])
 	b = b[1:]
 	for i := range n {
 		id, size := binary.Uvarint(b)
@@ -488,12 +534,16 @@ func (k *writer) checkRow(r row, b []byte) (row, []byte, bool) {
 }
 
 // book is the book of the parts at a place of rows.
-func (k *writer) book(place int) *book {
+func (b *books) book(place int) *book {
 	switch {
-	case place == 0:
-		return k.actors
-	case place == 1:
-		return k.shared
+	case place == placeActors:
+		return b.actors
+	case place == placeShared:
+		return b.shared
+	case place < b.stacksAt():
+		return b.vcpus
+	case place < b.pathsAt():
+		return b.stacks
 	}
-	return k.contexts(place - firstContext)
+	return b.paths
 }

@@ -154,7 +154,7 @@ func TestRecheck(t *testing.T) {
 // A search stops where its memory ends, and has not taken much more by then: no table doubles at once.
 func TestMemory(t *testing.T) {
 	s := bounded(t, "bind-then-unmask", "unmask-hypercall")
-	for _, limit := range []int64{4 << 20, 8 << 20} {
+	for _, limit := range []int64{8 << 20, 16 << 20} {
 		var last Progress
 		r := run(t, s, Options{Memory: limit, Progress: func(p Progress) { last = p }})
 		if r.Stopped != AtMemory || r.Bytes < limit || r.Bytes > limit+limit/4 || last.States != r.States || last.Frontier != r.Frontier || last.Bytes != r.Bytes {

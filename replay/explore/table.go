@@ -27,7 +27,7 @@ type shard struct {
 
 const (
 	firstSlots = 1 << 8
-	smallSlots = 1 << 16 // up to that a table doubles
+	smallSlots = 1 << 10 // up to that a table doubles
 )
 
 func (s *shard) init(wide, exact bool) {

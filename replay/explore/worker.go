@@ -44,6 +44,8 @@ type worker struct {
 	base   *evtchn.Machine // one that has the shared part at, if loaded, and no contexts
 	at     partID
 	loaded bool
+	origin []partID // the states of vcpus at the origin
+	ids    []partID
 	alone  alone
 
 	group row   // the rows of states that are looked at one after the other
@@ -57,7 +59,7 @@ type worker struct {
 	choices   []Choice
 
 	recent [recentPrints]print // reached by this worker in this batch
-	ids    []partID            // of reached, one row after the other
+	rows   []partID            // of what was reached, one after the other
 	sink   uint64
 
 	trans    uint64
@@ -74,12 +76,15 @@ const recentPrints = 1 << 11
 func newWorker(s *search, b *books) *worker {
 	w := &worker{s: s, k: newWriter(b), fresh: newAnswers(6, 1<<16), try: s.sys.Start()}
 	w.base = w.try.m.Clone()
+	for v := range w.base.V {
+		w.origin = append(w.origin, w.k.putVCPU(w.base, v))
+	}
 	return w
 }
 
 // expand finds out what follows each state of a block.
 func (w *worker) expand(b *block, out *outcome) {
-	out.found, out.rows, w.ids = out.found[:0], out.rows[:0], w.ids[:0]
+	out.found, out.rows, w.rows = out.found[:0], out.rows[:0], w.rows[:0]
 	for i := range out.to {
 		out.to[i] = out.to[i][:0]
 	}
@@ -104,12 +109,21 @@ func (w *worker) expand(b *block, out *outcome) {
 	w.sift(out)
 }
 
+// stepOf gives the question what the step of a context does.
+func (w *worker) stepOf(r row, c int, own partID) question {
+	nv := w.s.sys.sc.VCPUs
+	if c < nv {
+		return question{r[placeShared], own, w.k.set(r, w.k.stacks.get(own).names|1<<c), codeChoice + uint32(choice(Step, c))}
+	}
+	return question{r[placeShared], own, w.k.set(r, w.k.paths.get(own).names), codeChoice + uint32(choice(Step, nv))}
+}
+
 // ask brings into the cache what is known of the steps of a state's contexts.
 func (w *worker) ask(r row) {
-	nv := w.s.sys.sc.VCPUs
-	for c, own := range r[firstContext:] {
+	for c, own := range r[w.k.stacksAt():] {
 		if own != nothing {
-			w.sink += w.s.known.peek(&question{r[1], own, codeChoice + uint32(choice(Step, min(c, nv)))})
+			q := w.stepOf(r, c, own)
+			w.sink += w.s.known.peek(&q)
 		}
 	}
 }
@@ -118,32 +132,35 @@ func (w *worker) ask(r row) {
 func (w *worker) state(id uint32, out *outcome) {
 	s, k, r := w.s, w.k, w.row
 	nv := s.sys.sc.VCPUs
-	will, able := &k.actors.get(r[0]).will, &k.shared.get(r[1]).able
+	will := &k.actors.get(r[placeActors]).will
+	can := able{queued: k.shared.get(r[placeShared]).queued}
+	for v, id := range r[placeVCPUs:k.stacksAt()] {
+		can.vcpu(v, k.vcpus.get(id).can)
+	}
 	w.prints = k.prints(w.prints[:0], r, 0)
 	var idle mask
 	var steps uint32
-	for c, own := range r[firstContext:] {
-		code := codeChoice + uint32(choice(Step, min(c, nv)))
+	for c, own := range r[k.stacksAt():] {
 		switch {
 		case c >= nv && own == nothing:
 			continue
-		case c < nv && k.vcpus.get(own).idle:
+		case c < nv && k.stacks.get(own).idle:
 			idle |= 1 << c
 			continue
-		case c < nv && !able.running.has(c):
+		case c < nv && !can.running.has(c):
 			continue
 		}
-		w.steps[c] = w.effectOf(question{r[1], own, code})
+		w.steps[c] = w.effectOf(w.stepOf(r, c, own))
 		if w.steps[c].is(possible) {
 			steps |= 1 << c
 		}
 	}
-	wrong := func() bool { return w.judge(will, able) != 0 }
+	wrong := func() bool { return w.judge(will, &can) != 0 }
 	var must int
-	w.choices, must = s.sys.menu(w.choices[:0], will, able, idle, steps, wrong)
+	w.choices, must = s.sys.menu(w.choices[:0], will, &can, idle, steps, wrong)
 	if must == 0 {
 		w.rest++
-		bad := w.judge(will, able)
+		bad := w.judge(will, &can)
 		if bad&Lost != 0 {
 			w.lostRest++
 		}
@@ -162,39 +179,43 @@ func (w *worker) state(id uint32, out *outcome) {
 			continue
 		}
 		*seen = p
-		out.found = append(out.found, candidate{print: p, parent: id, from: uint32(len(w.ids)), n: uint16(len(w.next)), how: c})
-		w.ids = append(w.ids, w.next...)
+		out.found = append(out.found, candidate{print: p, parent: id, from: uint32(len(w.rows)), n: uint16(len(w.next)), how: c})
+		w.rows = append(w.rows, w.next...)
 	}
 }
 
 func (w *worker) judge(will *willing, able *able) Kinds {
-	return judge(will, able, w.effectOf(question{part: w.row[1], code: codeJudge}).bad)
+	return judge(will, able, w.effectOf(question{part: w.row[placeShared], vcpus: w.k.set(w.row, all), code: codeJudge}).bad)
 }
+
+// all is the set of all vcpus.
+const all mask = 1<<maxActors - 1
 
 // follow gives the row that a choice leads to, in next, with its prints, and what is wrong with it.
 func (w *worker) follow(r row, c Choice) Kinds {
-	s := w.s
+	s, k := w.s, w.k
 	nv := s.sys.sc.VCPUs
 	next := append(w.next[:0], r...)
 	ctx, ok := s.sys.context(c)
-	place := firstContext + ctx
+	place := k.stacksAt() + ctx
 	var e effect
 	switch c.Kind() {
 	case Step:
-		place = firstContext + c.Who()
+		place = k.stacksAt() + c.Who()
 		e = w.steps[c.Who()]
 	case Kick, Wake, Sleep:
-		e = w.effectOf(question{r[1], r[place], codeChoice + uint32(c)})
+		own := r[place]
+		e = w.effectOf(question{r[placeShared], own, k.set(r, k.stacks.get(own).names|1<<ctx), codeChoice + uint32(c)})
 	default:
-		d := w.effectOf(question{part: r[0], code: codeDecide + uint32(c)})
-		next[0] = d.part
-		q := question{part: r[1], code: d.next}
+		d := w.effectOf(question{part: r[placeActors], code: codeDecide + uint32(c)})
+		next[placeActors] = d.part
+		q := question{part: r[placeShared], vcpus: k.set(r, all), code: d.next}
 		switch {
 		case !ok:
 		case ctx < nv:
 			q.own = r[place]
 		default: // a foreign path begins
-			for place < len(next) && (s.books.symmetric || next[place] != nothing) {
+			for place < len(next) && (k.symmetric || next[place] != nothing) {
 				place++
 			}
 			if place == len(next) {
@@ -206,38 +227,43 @@ func (w *worker) follow(r row, c Choice) Kinds {
 	if e.is(tooFar) {
 		var bad Kinds
 		w.next, bad = w.whole(r, c, next[:0])
-		w.nexts = w.k.prints(w.nexts[:0], w.next, 0)
+		w.nexts = k.prints(w.nexts[:0], w.next, 0)
 		return bad
 	}
 	bad := e.bad
 	if e.asked != 0 {
-		for v, own := range r[firstContext : firstContext+nv] {
-			if v != ctx && !w.k.vcpus.get(own).idle {
+		for v, own := range r[k.stacksAt():k.pathsAt()] {
+			if v != ctx && !k.stacks.get(own).idle {
 				bad |= w.effectOf(question{part: partID(e.asked), own: own, code: codeMeet}).bad
 			}
 		}
 	}
-	next[1] = e.part
-	if e.next != 0 {
-		next[0] = w.effectOf(question{next[0], partID(e.next - 1), codeHear}).part
-	}
 	ps := append(w.nexts[:0], w.prints...)
-	ps[1] = w.k.shared.get(next[1]).print
-	if next[0] != r[0] {
-		ps[0] = w.k.actors.get(next[0]).print
+	if next[placeShared] = e.part; e.part != r[placeShared] {
+		ps[placeShared] = k.shared.get(e.part).print
 	}
+	if e.next != 0 {
+		next[placeActors] = w.effectOf(question{part: next[placeActors], own: partID(e.next - 1), code: codeHear}).part
+	}
+	if next[placeActors] != r[placeActors] {
+		ps[placeActors] = k.actors.get(next[placeActors]).print
+	}
+	k.each(e.vcpus, func(v int, id partID) {
+		if next[placeVCPUs+v] != id {
+			next[placeVCPUs+v], ps[placeVCPUs+v] = id, k.vcpus.get(id).print
+		}
+	})
 	switch {
 	case !ok:
 	case ctx < nv:
 		next[place] = e.own
-		ps[place] = w.k.vcpus.get(e.own).print
+		ps[place] = k.stacks.get(e.own).print
 	default:
 		next[place] = e.own
-		next = w.k.order(next)
-		ps = w.k.prints(ps[:firstContext+nv], next, firstContext+nv)
+		next = k.order(next)
+		ps = k.prints(ps[:k.pathsAt()], next, k.pathsAt())
 	}
-	w.nexts = ps
-	w.next = next
+	w.next, w.nexts = next, ps
 	return bad
 }
 
@@ -254,7 +280,7 @@ func (w *worker) sift(out *outcome) {
 	n := 0
 	for i := range out.found {
 		c := out.found[i]
-		r := w.ids[c.from:][:c.n]
+		r := w.rows[c.from:][:c.n]
 		to := c.print.shard()
 		c.from = uint32(len(out.rows))
 		if exact {
