@@ -15,18 +15,17 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// small are scenarios of which most cells are decided in some ten thousand states.
-var small = []string{"stale-notify", "ipi-kick", "two-ports-one-word", "rebind-2021"}
-
 // With and without reduction and symmetry, with fingerprints of either length and with whole states, the verdict is the same, and
-// so is the length of a shortest schedule to it.
+// so is the length of a shortest schedule to it: in every cell of the matrix that is decided soon. docs/explore.md says of which others
+// it was seen once.
 func TestAgree(t *testing.T) {
-	limit := uint64(25_000)
+	limit := uint64(10_000)
 	if testing.Short() {
-		limit = 5_000
+		limit = 1_500
 	}
 	decided := 0
-	for _, name := range small {
+	for _, sc := range system.BoundedBuiltins() {
+		name := sc.Name
 		for _, pre := range evtchn.Presets() {
 			s := bounded(t, name, pre.Name)
 			plain := run(t, s, Options{NoReduction: true, NoSymmetry: true, MaxStates: limit})
@@ -52,7 +51,7 @@ func TestAgree(t *testing.T) {
 		}
 	}
 	t.Logf("%d cells", decided)
-	if decided < 10 {
+	if decided < 15 {
 		t.Errorf("only %d cells were decided", decided)
 	}
 }
@@ -154,7 +153,7 @@ func TestRecheck(t *testing.T) {
 // A search stops where its memory ends, and has not taken much more by then: no table doubles at once.
 func TestMemory(t *testing.T) {
 	s := bounded(t, "bind-then-unmask", "unmask-hypercall")
-	for _, limit := range []int64{8 << 20, 16 << 20} {
+	for _, limit := range []int64{8 << 20} {
 		var last Progress
 		r := run(t, s, Options{Memory: limit, Progress: func(p Progress) { last = p }})
 		if r.Stopped != AtMemory || r.Bytes < limit || r.Bytes > limit+limit/4 || last.States != r.States || last.Frontier != r.Frontier || last.Bytes != r.Bytes {
