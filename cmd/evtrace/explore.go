@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -140,6 +141,9 @@ func (a *app) explore(ctx context.Context, f *exploreFlags) error {
 	}
 	if opt.Memory, err = parseBytes(f.memory); err != nil {
 		return usageErrorf("", "--memory: %v", err)
+	}
+	if opt.Memory > 0 { // what is garbage must not take much beside what the states take
+		defer debug.SetMemoryLimit(debug.SetMemoryLimit(opt.Memory + opt.Memory/8 + 64<<20))
 	}
 	systems, err := a.boundedSystems(f)
 	if err != nil {
