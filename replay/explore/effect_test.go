@@ -1,6 +1,7 @@
 package explore
 
 import (
+	"reflect"
 	"slices"
 	"testing"
 
@@ -65,6 +66,18 @@ func TestEffects(t *testing.T) {
 	}
 	if far == 0 {
 		t.Error("no choice went beyond its context: that was not tried")
+	}
+}
+
+// What is told of the memory that a search takes counts these.
+func TestSizes(t *testing.T) {
+	for _, tt := range []struct {
+		what any
+		want uintptr
+	}{{part{}, sizeOfPart}, {answer{}, sizeOfAnswer}, {linkPage{}, 5 * pageLinks}} {
+		if got := reflect.TypeOf(tt.what).Size(); got != tt.want {
+			t.Errorf("%T takes %d bytes, want %d", tt.what, got, tt.want)
+		}
 	}
 }
 
