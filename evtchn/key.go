@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"fmt"
 )
 
 // Keys writes machines as short keys, and makes machines of keys. All machines come from one origin, by Clone or CopyFrom and
@@ -18,12 +17,24 @@ import (
 //
 // With Symmetric, two machines have the same key too if they differ only in the numbers of their foreign paths. These are
 // interchangeable: a path is a number by which Xen's work for somebody outside is told apart from other such work.
+//
+// # Parts
+//
+// A key is put together from parts: one of what all share (AppendShared), one of each vcpu's state (AppendVCPU), and one of each
+// context, its procedures and what it owes (AppendContext). A step depends on the shared part, on the context's own, on the state of
+// the context's vcpu and of those that it Names, and changes no other. What others owe is counted where they owe it, by port in the
+// shared part and by vcpu in that of the vcpu. Whether a vcpu is heedless, on which it depends whether a port is noticed, is noted in the
+// shared part. So what a step does can be found out, once for all, on a machine that has these parts, in which the other vcpus are as
+// at the origin and the other contexts do nothing.
+//
+// There are exceptions. A request to a port's owner takes the place of what anybody owes to the port: see Far. Whoever looks for
+// pollers looks at all vcpus. Whoever asks InHandler about another vcpu looks at its context.
 type Keys struct {
 	Symmetric bool
 
 	base  *Machine
 	flags []byte   // of the ports of base
-	parts [][2]int // of the scratch space: where the key of each foreign path begins and ends
+	parts [][2]int // of the scratch space: where the part of each foreign path begins and ends
 	space []byte
 	order []int
 }
@@ -49,6 +60,7 @@ const (
 	keyUnnoticed
 	keyTold   // Own or Held is not empty
 	keyRecord // the records follow
+	keyDuties // how many contexts owe it something follows
 )
 
 // Flags of a vcpu's entry.
@@ -57,14 +69,32 @@ const (
 	keyPolling
 	keyInUpcall
 	keyInXen
-	keyOwes   // its lanes follow
-	keyMemory // accept masks, scan position, requests, ports of its own follow
-	keyDepth  // procedures under way follow
+	keyOwed // how many contexts owe it something follows
 	keyKicks
 )
 
+// Flags of what is shared about a vcpu.
+const (
+	keyMemory   = 1 << iota // accept masks, scan position, requests, ports of its own follow
+	keyHeedless             // as was noted
+)
+
+// Far reports whether the event's effect goes beyond what the contexts share and the context whose step it is: it ends what other
+// contexts owe.
+func (e *Event) Far() bool { return e.Kind == KindRequestPush }
+
 // Append appends the machine's key. Keys are self-delimiting.
 func (k *Keys) Append(b []byte, m *Machine) []byte {
+	b = k.AppendShared(b, m)
+	for v := range m.V {
+		b = k.AppendVCPU(b, m, v)
+		b = k.AppendContext(b, m, v)
+	}
+	return k.appendForeign(b, m)
+}
+
+// AppendShared appends the part that all share: everything but states of vcpus, procedures, and what each context owes.
+func (k *Keys) AppendShared(b []byte, m *Machine) []byte {
 	base := k.base
 	b = append(b, byte(m.lock+1))
 	b = appendNum(b, uint64(len(m.P)))
@@ -75,6 +105,9 @@ func (k *Keys) Append(b []byte, m *Machine) []byte {
 		p := Port(i)
 		ps := &m.P[i]
 		f := m.portFlags(p, ps)
+		if ps.duties != 0 {
+			f |= keyDuties
+		}
 		if i >= len(base.P) {
 			f |= keyRecord
 		} else {
@@ -82,7 +115,7 @@ func (k *Keys) Append(b []byte, m *Machine) []byte {
 			if ps.Status != q.Status || ps.Notify != q.Notify || ps.Peer != q.Peer || ps.Owner != q.Owner || ps.Handler != q.Handler ||
 				ps.User != q.User || ps.Reasons != q.Reasons {
 				f |= keyRecord
-			} else if f == k.flags[i] && f&keyTold == 0 {
+			} else if f == k.flags[i] && f&(keyTold|keyDuties) == 0 {
 				continue
 			}
 		}
@@ -100,6 +133,9 @@ func (k *Keys) Append(b []byte, m *Machine) []byte {
 			b = appendNum(b, uint64(ps.User+1))
 			b = appendNum(b, ps.Peer)
 		}
+		if f&keyDuties != 0 {
+			b = appendNum(b, uint64(ps.duties))
+		}
 	}
 	if n < 0x80 {
 		b[at] = byte(n)
@@ -108,9 +144,8 @@ func (k *Keys) Append(b []byte, m *Machine) []byte {
 		b = append(appendNum(b[:at], uint64(n)), rest...)
 	}
 	for v := range m.V {
-		b = k.appendVCPU(b, m, v)
+		b = k.appendGuest(b, m, v)
 	}
-	b = k.appendForeign(b, m)
 	held := 0
 	for _, h := range m.infos {
 		if h != 0 {
@@ -166,10 +201,42 @@ func (k *Keys) appendSet(b []byte, s *VCPUSet) []byte {
 	return b
 }
 
-func (k *Keys) appendVCPU(b []byte, m *Machine, v int) []byte {
-	vc, c, g := &m.V[v], &m.ctx[v], &m.guest[v]
+// appendGuest appends what is shared about a vcpu: what the guest keeps for it, and whether it is heedless.
+func (k *Keys) appendGuest(b []byte, m *Machine, v int) []byte {
+	vc, g := &m.V[v], &m.guest[v]
 	bvc, bg := &k.base.V[v], &k.base.guest[v]
 	words := m.usedWords(max(len(m.P), len(k.base.P)))
+	var f byte
+	if vc.heedless {
+		f |= keyHeedless
+	}
+	if g.word != bg.word || g.bit != bg.bit || len(g.requests) > 0 || g.virq != bg.virq || m.ipi[v] != k.base.ipi[v] {
+		f |= keyMemory
+	} else {
+		for w := range words {
+			if vc.Accept[w] != bvc.Accept[w] {
+				f |= keyMemory
+				break
+			}
+		}
+	}
+	b = append(b, f)
+	if f&keyMemory != 0 {
+		for w := range words {
+			b = appendNum(b, vc.Accept[w]^bvc.Accept[w])
+		}
+		b = append(b, byte(g.word), byte(g.bit))
+		b = appendPorts(b, g.requests)
+		b = appendPorts(b, g.virq[:])
+		b = appendNum(b, uint64(g.timer))
+		b = appendNum(b, uint64(m.ipi[v]))
+	}
+	return b
+}
+
+// AppendVCPU appends the part of one vcpu: its state.
+func (k *Keys) AppendVCPU(b []byte, m *Machine, v int) []byte {
+	vc := &m.V[v]
 	var f byte
 	if vc.Blocked {
 		f |= keyBlocked
@@ -183,25 +250,11 @@ func (k *Keys) appendVCPU(b []byte, m *Machine, v int) []byte {
 	if vc.InXen {
 		f |= keyInXen
 	}
-	task, upcall := &m.lanes[v], &m.lanes[len(m.V)+v]
-	if !task.idle() || !upcall.idle() {
-		f |= keyOwes
-	}
-	if c.depth > 0 {
-		f |= keyDepth
+	if vc.owed != 0 {
+		f |= keyOwed
 	}
 	if vc.Kicks > 0 {
 		f |= keyKicks
-	}
-	if g.word != bg.word || g.bit != bg.bit || len(g.requests) > 0 || g.virq != bg.virq || m.ipi[v] != k.base.ipi[v] {
-		f |= keyMemory
-	} else {
-		for w := range words {
-			if vc.Accept[w] != bvc.Accept[w] {
-				f |= keyMemory
-				break
-			}
-		}
 	}
 	b = append(b, f, byte(vc.Up)|byte(vc.Umask)<<2|byte(vc.Run)<<4)
 	b = appendNum(b, vc.Sel)
@@ -211,25 +264,68 @@ func (k *Keys) appendVCPU(b []byte, m *Machine, v int) []byte {
 	if f&keyKicks != 0 {
 		b = appendNum(b, uint64(vc.Kicks))
 	}
-	if f&keyOwes != 0 {
-		b = appendLane(b, task)
-		b = appendLane(b, upcall)
-	}
-	if f&keyMemory != 0 {
-		for w := range words {
-			b = appendNum(b, vc.Accept[w]^bvc.Accept[w])
-		}
-		b = append(b, byte(g.word), byte(g.bit))
-		b = appendPorts(b, g.requests)
-		b = appendPorts(b, g.virq[:])
-		b = appendNum(b, uint64(g.timer))
-		b = appendNum(b, uint64(m.ipi[v]))
-	}
-	if f&keyDepth != 0 {
-		b = appendContext(b, c)
+	if f&keyOwed != 0 {
+		b = appendNum(b, uint64(vc.owed))
 	}
 	return b
 }
+
+// AppendContext appends the part of one context: what it owes, and the procedures that it is in. One that does nothing and owes
+// nothing has a part of two zeros, whatever its number.
+func (k *Keys) AppendContext(b []byte, m *Machine, ctx int) []byte {
+	c := &m.ctx[ctx]
+	if ctx >= len(m.V) {
+		if i := len(m.V) + ctx; c.depth > 0 && i < len(m.lanes) && !m.lanes[i].idle() {
+			b = appendLane(append(b, 1), &m.lanes[i])
+		} else {
+			b = append(b, 0)
+		}
+		return appendContext(b, c)
+	}
+	if task, upcall := &m.lanes[ctx], &m.lanes[len(m.V)+ctx]; !task.idle() || !upcall.idle() {
+		b = appendLane(appendLane(append(b, 1), task), upcall)
+	} else {
+		b = append(b, 0)
+	}
+	return appendContext(b, c)
+}
+
+// AtRest reports whether a context is in no procedure and owes nothing.
+func (m *Machine) AtRest(ctx int) bool {
+	if m.ctx[ctx].depth > 0 {
+		return false
+	}
+	if ctx >= len(m.V) {
+		return len(m.V)+ctx >= len(m.lanes) || m.lanes[len(m.V)+ctx].idle()
+	}
+	return m.lanes[ctx].idle() && m.lanes[len(m.V)+ctx].idle()
+}
+
+// Names gives the vcpus that a context's procedures, or what it owes, name.
+func (m *Machine) Names(ctx int) (vs VCPUSet) {
+	c := &m.ctx[ctx]
+	for i := range c.depth {
+		if v := c.frames[i].v; v >= 0 && int(v) < len(m.V) {
+			vs.Add(v)
+		}
+	}
+	owes := func(at int) {
+		if at < len(m.lanes) {
+			for _, d := range [2]duty{m.lanes[at].duty, m.lanes[at].outer} {
+				if d.phase != owesNothing && d.target >= 0 {
+					vs.Add(d.target)
+				}
+			}
+		}
+	}
+	if owes(len(m.V) + ctx); ctx < len(m.V) {
+		owes(ctx)
+	}
+	return vs
+}
+
+// HeedlessAs reports whether a vcpu is noted as heedless in both machines, or in neither.
+func (m *Machine) HeedlessAs(o *Machine, v VCPU) bool { return m.V[v].heedless == o.V[v].heedless }
 
 func appendLane(b []byte, l *lane) []byte {
 	for _, d := range [2]duty{l.duty, l.outer} {
@@ -258,6 +354,9 @@ const (
 var freshUntil = [procEnd]uint8{procUpcall2005: 2, procUpcallAny: 2, procUpcallResend: 2, procUpcallSnapshot: 3}
 
 func appendContext(b []byte, c *context) []byte {
+	if c.depth == 0 {
+		return append(b, 0)
+	}
 	// Results of hypercalls that an upcall makes are used at once, if at all; its exit restores those of what it interrupted.
 	if (c.errno != 0 || c.value != 0) && !c.inUpcall() {
 		b = append(b, byte(c.depth)|0x80, byte(c.errno))
@@ -338,7 +437,7 @@ func (k *Keys) appendForeign(b []byte, m *Machine) []byte {
 			continue
 		}
 		from := len(k.space)
-		k.space = k.appendPath(k.space, m, i)
+		k.space = k.AppendContext(k.space, m, i)
 		k.parts = append(k.parts, [2]int{from, len(k.space)})
 	}
 	b = append(b, byte(len(k.parts)))
@@ -347,19 +446,6 @@ func (k *Keys) appendForeign(b []byte, m *Machine) []byte {
 		b = append(b, k.space[p[0]:p[1]]...)
 	}
 	return b
-}
-
-func (k *Keys) appendPath(b []byte, m *Machine, ctx int) []byte {
-	c := &m.ctx[ctx]
-	if c.depth == 0 {
-		return append(b, 0)
-	}
-	b = append(b, 1)
-	l := lane{}
-	if i := len(m.V) + ctx; i < len(m.lanes) {
-		l = m.lanes[i]
-	}
-	return appendContext(appendLane(b, &l), c)
 }
 
 func (k *Keys) sortParts() {
@@ -397,7 +483,7 @@ func (k *Keys) Contexts(m *Machine) []int {
 		}
 		k.order = append(k.order, i)
 		for j := len(k.order) - 1; j > len(m.V); j-- {
-			a, b = k.appendPath(a[:0], m, k.order[j-1]), k.appendPath(b[:0], m, k.order[j])
+			a, b = k.AppendContext(a[:0], m, k.order[j-1]), k.AppendContext(b[:0], m, k.order[j])
 			if bytes.Compare(a, b) <= 0 {
 				break
 			}
@@ -420,262 +506,4 @@ func appendNum(b []byte, v uint64) []byte {
 		return append(b, byte(v))
 	}
 	return binary.AppendUvarint(b, v)
-}
-
-// Load makes m, a machine of the same origin, the one that the key was made of, and returns what follows the key. Errors are of
-// class ErrKey; m is then not to be used.
-func (k *Keys) Load(m *Machine, b []byte) (rest []byte, err error) {
-	base := k.base
-	m.CopyFrom(base)
-	d := keyReader{b: b}
-	m.lock = int32(d.byte()) - 1
-	np := int(d.num())
-	if np > m.Ports() || int(m.lock) >= len(m.V) {
-		return nil, fmt.Errorf("%w: %d ports, lock held by %d", ErrKey, np, m.lock)
-	}
-	if np > len(m.P) {
-		m.PortAt(Port(np - 1))
-	}
-	for n := d.num(); n > 0 && !d.bad; n-- {
-		p := Port(d.num())
-		if p == NoPort || int(p) >= len(m.P) {
-			return nil, fmt.Errorf("%w: port %d, want 1 to %d", ErrKey, p, len(m.P)-1)
-		}
-		ps := &m.P[p]
-		f := d.byte()
-		w, mask := m.locate(p)
-		m.Pend.set(w, mask, Bit(f&keyPend))
-		m.Mask.set(w, mask, Bit(f&keyMask>>1))
-		ps.Active, ps.Request = f&keyActive != 0, f&keyRequest != 0
-		ps.PendSeq, ps.ExposedSeq, ps.UnnoticedSeq = 0, 0, 0
-		ps.Own, ps.Held = VCPUSet{}, VCPUSet{}
-		if f&keyPend != 0 {
-			ps.PendSeq = 1
-		}
-		if f&(keyPend|keyMask) == keyPend {
-			ps.ExposedSeq = 1
-		}
-		if f&keyUnnoticed != 0 {
-			ps.UnnoticedSeq = 1
-		}
-		if f&keyTold != 0 {
-			d.set(k, &ps.Own)
-			d.set(k, &ps.Held)
-		}
-		if f&keyRecord != 0 {
-			ps.Status, ps.Handler, ps.Reasons = PortStatus(d.byte()), Handler(d.byte()), d.byte()
-			ps.Notify, ps.Owner, ps.User = VCPU(d.num())-1, VCPU(d.num())-1, int32(d.num())-1
-			ps.Peer = d.num()
-		}
-	}
-	for l := range m.lanes {
-		m.lanes[l] = lane{}
-	}
-	for v := range m.V {
-		m.V[v].owed = 0
-	}
-	for p := range m.P {
-		m.P[p].duties = 0
-	}
-	for v := range m.V {
-		k.loadVCPU(m, v, &d)
-	}
-	n := int(d.byte())
-	for i := range n {
-		ctx := len(m.V) + i
-		if ctx == len(m.ctx) {
-			m.ctx = append(m.ctx, context{id: int32(ctx), vcpu: NoVCPU})
-		}
-		if d.byte() == 0 {
-			m.ctx[ctx].depth = 0
-			continue
-		}
-		for len(m.V)+ctx >= len(m.lanes) {
-			m.lanes = append(m.lanes, lane{})
-		}
-		d.lane(m, len(m.V)+ctx)
-		d.context(&m.ctx[ctx], ForeignCtx(i))
-	}
-	for i := len(m.V) + n; i < len(m.ctx); i++ {
-		m.ctx[i].depth = 0
-	}
-	m.infos = m.infos[:0]
-	for n := d.byte(); n > 0 && !d.bad; n-- {
-		p, h := int(d.num()), int32(d.byte())
-		if p >= len(m.P) {
-			return nil, fmt.Errorf("%w: lock of port %d, want at most %d", ErrKey, p, len(m.P)-1)
-		}
-		for p >= len(m.infos) {
-			m.infos = append(m.infos, 0)
-		}
-		m.infos[p] = h
-	}
-	for t := range m.rings {
-		m.taskCPU[t] = VCPU(d.num())
-		m.rings[t] = d.ports(m.rings[t])
-	}
-	for i := range m.remotes {
-		m.remotes[i].Local = Port(d.num())
-	}
-	for v := range m.V {
-		m.V[v].heedless = m.Heedless(VCPU(v))
-	}
-	m.exposed = m.exposed[:0]
-	for p := range m.P {
-		if m.P[p].ExposedSeq != 0 {
-			m.exposed = append(m.exposed, Port(p))
-		}
-	}
-	if d.bad {
-		return nil, fmt.Errorf("%w: it ends too early", ErrKey)
-	}
-	return d.b, nil
-}
-
-func (k *Keys) loadVCPU(m *Machine, v int, d *keyReader) {
-	vc, c, g := &m.V[v], &m.ctx[v], &m.guest[v]
-	f, regs := d.byte(), d.byte()
-	vc.Blocked, vc.Polling, vc.InUpcall, vc.InXen = f&keyBlocked != 0, f&keyPolling != 0, f&keyInUpcall != 0, f&keyInXen != 0
-	vc.Up, vc.Umask, vc.Run = Bit(regs&3), Bit(regs>>2&3), RunState(regs>>4)
-	vc.Sel, vc.PollPort, vc.Kicks = d.num(), NoPort, 0
-	if f&keyPolling != 0 {
-		vc.PollPort = Port(d.num())
-	}
-	if f&keyKicks != 0 {
-		vc.Kicks = int32(d.num())
-	}
-	if f&keyOwes != 0 {
-		d.lane(m, v)
-		d.lane(m, len(m.V)+v)
-	}
-	if f&keyMemory != 0 {
-		for w := range m.usedWords(max(len(m.P), len(k.base.P))) {
-			vc.Accept[w] = k.base.V[v].Accept[w] ^ d.num()
-		}
-		g.word, g.bit = int(d.byte()), int(d.byte())
-		g.requests = d.ports(g.requests)
-		d.bad = d.num() != numVIRQs || d.bad
-		for i := range g.virq {
-			g.virq[i] = Port(d.num())
-		}
-		g.timer, m.ipi[v] = Port(d.num()), Port(d.num())
-	}
-	c.depth, c.errno, c.value = 0, 0, 0
-	if f&keyDepth != 0 {
-		d.context(c, CtxNone)
-	}
-}
-
-// keyReader reads a key that Append wrote. Of one that it did not write it reads something, without a panic.
-type keyReader struct {
-	b   []byte
-	bad bool
-}
-
-func (d *keyReader) byte() byte {
-	if len(d.b) == 0 {
-		d.bad = true
-		return 0
-	}
-	c := d.b[0]
-	d.b = d.b[1:]
-	return c
-}
-
-func (d *keyReader) num() uint64 {
-	if len(d.b) > 0 && d.b[0] < 0x80 {
-		c := d.b[0]
-		d.b = d.b[1:]
-		return uint64(c)
-	}
-	v, n := binary.Uvarint(d.b)
-	if n <= 0 {
-		d.bad, d.b = true, nil
-		return 0
-	}
-	d.b = d.b[n:]
-	return v
-}
-
-func (d *keyReader) set(k *Keys, s *VCPUSet) {
-	s[0] = d.num()
-	if len(k.base.V) > 64 {
-		s[1] = d.num()
-	}
-}
-
-func (d *keyReader) ports(ps []Port) []Port {
-	ps = ps[:0]
-	for n := d.num(); n > 0 && !d.bad; n-- {
-		ps = append(ps, Port(d.num()))
-	}
-	return ps
-}
-
-func (d *keyReader) lane(m *Machine, at int) {
-	l := &m.lanes[at]
-	for _, o := range [2]*duty{&l.duty, &l.outer} {
-		*o = duty{phase: dutyPhase(d.byte()), target: NoVCPU}
-		if o.phase == owesNothing {
-			continue
-		}
-		o.port, o.target = Port(d.num()), VCPU(d.byte())-1
-		if int(o.port) >= len(m.P) || int(o.target) >= len(m.V) {
-			d.bad = true
-			*o = duty{target: NoVCPU}
-			continue
-		}
-		m.P[o.port].duties++
-		if o.target >= 0 {
-			m.V[o.target].owed++
-		}
-	}
-}
-
-func (d *keyReader) context(c *context, foreign Context) {
-	n := d.byte()
-	c.depth, c.errno, c.value = int(n&0x7f), 0, 0
-	if n&0x80 != 0 {
-		c.errno, c.value = int16(int8(d.byte())), d.num()
-	}
-	if c.depth > maxDepth {
-		c.depth, d.bad = 0, true
-	}
-	for i := range c.depth {
-		f := &c.frames[i]
-		*f = frame{proc: procID(d.byte()), pc: d.byte(), v: NoVCPU}
-		fl := d.byte()
-		switch f.ctx = Context(d.byte()) << 12; f.ctx {
-		case CtxTask:
-			f.ctx = TaskCtx(int(d.num()))
-		case CtxForeign:
-			f.ctx = foreign
-		}
-		f.port = Port(d.num())
-		f.on = fl&keyOn != 0
-		if fl&keyTellOnly != 0 {
-			f.count = tellOnly
-		}
-		if fl&keyV != 0 {
-			f.v = VCPU(int8(d.byte()))
-		}
-		if fl&keyWord != 0 {
-			f.word = int32(d.num()) - 1
-		}
-		if fl&keyBits != 0 {
-			f.bits = d.num()
-		}
-		if fl&keyA != 0 {
-			f.a = d.num()
-		}
-		if fl&keyB != 0 {
-			f.b = d.num()
-		}
-		if fl&keyResult != 0 {
-			f.errno, f.value = int16(int8(d.byte())), d.num()
-		}
-		if f.proc >= procEnd || f.proc == procNone {
-			f.proc, d.bad = procReset, true
-		}
-	}
 }

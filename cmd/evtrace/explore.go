@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -147,6 +148,9 @@ func (a *app) explore(ctx context.Context, f *exploreFlags) error {
 	if opt.Memory, err = parseBytes(f.memory); err != nil {
 		return usageErrorf("", "--memory: %v", err)
 	}
+	if opt.Memory > 0 { // what is garbage must not take much beside what the states take
+		defer debug.SetMemoryLimit(debug.SetMemoryLimit(opt.Memory + opt.Memory/8 + 64<<20))
+	}
 	systems, err := a.boundedSystems(f)
 	if err != nil {
 		return err
@@ -257,8 +261,11 @@ func boundedNames() string {
 // exploreOne explores one system.
 func (a *app) exploreOne(ctx context.Context, sys *explore.System, opt explore.Options, f *exploreFlags) (*exploreReport, error) {
 	r := &exploreReport{Policy: policyName(sys.Policy()), Scenario: sys.Scenario().Name, Bounds: sys.Bounds(), Violations: []string{}, sys: sys}
-	p := a.newProgress(r.Scenario+" under "+r.Policy, "states", f.quiet)
-	opt.Progress = func(g explore.Progress) { p.at(g.States, 0) }
+	p := a.newProgress("", "states", f.quiet)
+	opt.Progress = func(g explore.Progress) {
+		p.what = fmt.Sprintf("%s under %s, %d choices deep, %s to look at, %s", r.Scenario, r.Policy, g.Depth, group(g.Frontier), bytesText(g.Bytes))
+		p.at(g.States, 0)
+	}
 	if f.resume != "" {
 		file, err := os.Open(f.resume)
 		if err != nil {

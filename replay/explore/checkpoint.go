@@ -14,7 +14,7 @@ import (
 // damaged, cut, or of another version.
 var ErrCheckpoint = errors.New("bad checkpoint")
 
-const checkpointMagic = "evtrace explore checkpoint 1\n"
+const checkpointMagic = "evtrace explore checkpoint 2\n"
 
 // identity is what a checkpoint belongs to: the scenario, the policy, and the options on which its states depend.
 func (s *search) identity() [sha256.Size]byte {
@@ -38,7 +38,7 @@ func (s *search) write(w io.Writer) error {
 	e.bytes([]byte(checkpointMagic))
 	id := s.identity()
 	e.bytes(id[:])
-	e.nums(uint64(s.depth), s.states, s.expanded, s.trans, s.rest, s.lostRest, uint64(s.root))
+	e.nums(uint64(s.depth), s.states, s.expanded, s.trans, s.rest, s.lostRest)
 	for _, v := range s.found {
 		if v == nil {
 			e.nums(0)
@@ -46,26 +46,32 @@ func (s *search) write(w io.Writer) error {
 		}
 		e.nums(1, uint64(v.depth), uint64(v.state), uint64(v.how), uint64(flag(v.step)))
 	}
+	for _, bk := range s.books.ofWorlds() {
+		e.nums(uint64(bk.n))
+		for id := range bk.n {
+			text := bk.textOf(bk.get(id))
+			e.nums(uint64(len(text)))
+			e.bytes(text)
+		}
+	}
 	for i := range s.shards {
 		sh := &s.shards[i]
-		e.nums(uint64(len(sh.hi)), uint64(len(sh.lo)), uint64(sh.used), uint64(len(sh.parent)), uint64(len(sh.exact)))
+		e.nums(uint64(len(sh.hi)), uint64(len(sh.lo)), uint64(sh.used), uint64(len(sh.exact)))
 		e.nums(sh.hi...)
 		e.nums(sh.lo...)
-		for _, p := range sh.parent {
-			e.num32(p)
+		for row := range sh.exact {
+			e.nums(uint64(len(row)))
+			e.bytes([]byte(row))
 		}
-		for _, c := range sh.how {
-			e.err = errors.Join(e.err, b.WriteByte(byte(c)))
-		}
-		for key := range sh.exact {
-			e.nums(uint64(len(key)))
-			e.bytes([]byte(key))
-		}
+	}
+	e.nums(uint64(s.links.n))
+	for id := range s.links.n {
+		parent, how := s.links.get(id)
+		e.num32(parent)
+		e.bytes([]byte{byte(how)})
 	}
 	e.blocks(s.level[s.at:])
-	for i := range s.next {
-		e.blocks(s.next[i])
-	}
+	e.blocks(s.next)
 	if err := errors.Join(e.err, b.Flush()); err != nil {
 		return err
 	}
@@ -100,8 +106,8 @@ func (e *encoder) num32(v uint32) {
 func (e *encoder) blocks(bs []block) {
 	e.nums(uint64(len(bs)))
 	for i := range bs {
-		e.nums(uint64(bs[i].first), uint64(bs[i].n), uint64(len(bs[i].keys)))
-		e.bytes(bs[i].keys)
+		e.nums(uint64(bs[i].first), uint64(bs[i].n), uint64(len(bs[i].rows)))
+		e.bytes(bs[i].rows)
 	}
 }
 
@@ -117,60 +123,91 @@ func (s *search) restore(r io.Reader) error {
 		return fmt.Errorf("%w: it is of another run: the scenario, the policy, --property, --every, --no-reduction, --no-symmetry, --exact and --wide must be the same", ErrCheckpoint)
 	}
 	s.depth = int(d.num())
-	s.states, s.expanded, s.trans, s.rest, s.lostRest, s.root = d.num(), d.num(), d.num(), d.num(), d.num(), uint32(d.num())
+	s.states, s.expanded, s.trans, s.rest, s.lostRest = d.num(), d.num(), d.num(), d.num(), d.num()
 	for i := range s.found {
 		if d.num() == 1 {
 			s.found[i] = &violation{depth: int(d.num()), state: uint32(d.num()), how: Choice(d.num()), step: d.num() == 1}
 		}
 	}
+	var texts [5][][]byte
+	for i := range texts {
+		for n := d.count(); n > 0 && d.err == nil; n-- {
+			texts[i] = append(texts[i], d.bytes(d.count()))
+		}
+	}
 	for i := range s.shards {
-		sh := &s.shards[i]
-		hi, lo, used, parents, exact := d.count(), d.count(), d.count(), d.count(), d.count()
-		sh.used = used
-		for range hi {
-			if sh.hi = append(sh.hi, d.num()); d.err != nil {
-				break
-			}
-		}
-		for range lo {
-			if sh.lo = append(sh.lo, d.num()); d.err != nil {
-				break
-			}
-		}
-		for range parents {
-			if sh.parent = append(sh.parent, d.num32()); d.err != nil {
-				break
-			}
-		}
-		for range parents {
-			if sh.how = append(sh.how, Choice(d.byte())); d.err != nil {
-				break
-			}
-		}
-		if s.opt.Exact {
-			sh.exact = make(map[string]struct{})
-		}
-		for range exact {
-			key := d.bytes(d.count())
-			if d.err != nil {
-				break
-			}
-			sh.exact[string(key)] = struct{}{}
-			sh.bytes += int64(len(key)) + 48
-		}
-		if d.err == nil && !s.opt.Exact && (hi&(hi-1) != 0 || hi == 0 || used >= hi || lo != 0 && lo != hi) {
-			d.err = fmt.Errorf("%w: a table of %d and %d slots, %d of them used", ErrCheckpoint, hi, lo, used)
-		}
+		s.restoreShard(&s.shards[i], d)
+	}
+	for n := d.count(); n > 0 && d.err == nil; n-- {
+		s.links.add(d.num32(), Choice(d.byte()))
 	}
 	s.level = d.blocks()
-	for i := range s.next {
-		s.next[i] = d.blocks()
-	}
+	s.next = d.blocks()
 	want := d.sum.Sum32()
 	if got := d.num32(); d.err == nil && got != want {
 		d.err = fmt.Errorf("%w: its checksum is %#x, want %#x: it is damaged", ErrCheckpoint, got, want)
 	}
-	return d.err
+	if d.err != nil {
+		return d.err
+	}
+	return s.restoreBooks(&texts)
+}
+
+// restoreShard reads the states of a shard.
+func (s *search) restoreShard(sh *shard, d *decoder) {
+	hi, lo, used, exact := d.count(), d.count(), d.count(), d.count()
+	sh.used = used
+	for range hi {
+		if sh.hi = append(sh.hi, d.num()); d.err != nil {
+			return
+		}
+	}
+	for range lo {
+		if sh.lo = append(sh.lo, d.num()); d.err != nil {
+			return
+		}
+	}
+	if s.opt.Exact {
+		sh.exact = make(map[string]struct{})
+	}
+	for range exact {
+		row := d.bytes(d.count())
+		if d.err != nil {
+			return
+		}
+		sh.exact[string(row)] = struct{}{}
+		sh.bytes += int64(len(row)) + 48
+	}
+	if d.err == nil && !s.opt.Exact && (hi == 0 || used >= hi || lo != 0 && lo != hi) {
+		d.err = fmt.Errorf("%w: a table of %d and %d slots, %d of them used", ErrCheckpoint, hi, lo, used)
+	}
+}
+
+// restoreBooks writes the parts of worlds into the books, in the order of their numbers: what is known of each comes from a world
+// that has it.
+func (s *search) restoreBooks(texts *[5][][]byte) error {
+	k, w := s.workers[0].k, s.sys.Start()
+	for i, bk := range s.books.ofWorlds() {
+		for id, text := range texts[i] {
+			if got, err := k.putText(bk, text, w); err != nil || got != partID(id) {
+				return fmt.Errorf("%w: part %d of book %d is none: %v", ErrCheckpoint, id, i, err)
+			}
+		}
+	}
+	var r row
+	for _, bs := range [...][]block{s.level, s.next} {
+		for i := range bs {
+			rows := bs[i].rows
+			s.rowBytes += int64(cap(rows))
+			for range bs[i].n {
+				var ok bool
+				if r, rows, ok = k.checkRow(r[:0], rows); !ok {
+					return fmt.Errorf("%w: a state of parts that there are not", ErrCheckpoint)
+				}
+			}
+		}
+	}
+	return nil
 }
 
 type decoder struct {
@@ -245,7 +282,7 @@ func (d *decoder) blocks() []block {
 	var bs []block
 	for n := d.count(); n > 0 && d.err == nil; n-- {
 		b := block{first: uint32(d.num()), n: d.count()}
-		b.keys = d.bytes(d.count())
+		b.rows = d.bytes(d.count())
 		bs = append(bs, b)
 	}
 	return bs

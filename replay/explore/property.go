@@ -95,15 +95,12 @@ func (w *World) watch(ev *evtchn.Event) {
 	if m.Pending(p) == evtchn.Zero {
 		w.bad |= Duplicate
 	}
+	if w.alone != nil {
+		w.alone.asked = p
+	}
 	for v := range evtchn.VCPU(len(m.V)) {
-		if v == ev.VCPU {
-			continue
-		}
-		if in, cleared := m.InHandler(v, p); in {
-			w.bad |= Concurrent
-			if !cleared {
-				w.bad |= Duplicate
-			}
+		if v != ev.VCPU {
+			w.bad |= meets(m, v, p)
 		}
 	}
 	if w.sys.policy.Upcall == evtchn.UpcallAny && m.PortAt(p).Owner != ev.VCPU && m.Accepts(ev.VCPU, p) == evtchn.Zero {
@@ -111,27 +108,43 @@ func (w *World) watch(ev *evtchn.Event) {
 	}
 }
 
+// meets says what is wrong if a handler of the port begins while vcpu v is where it is.
+func meets(m *evtchn.Machine, v evtchn.VCPU, p evtchn.Port) Kinds {
+	switch in, cleared := m.InHandler(v, p); {
+	case !in:
+		return 0
+	case cleared:
+		return Concurrent
+	}
+	return Concurrent | Duplicate
+}
+
 // Judge says what is wrong with a world at rest.
 func (w *World) Judge() Kinds {
-	var k Kinds
-	m := w.m
+	will, able := w.willing(), w.sys.able(w.m)
+	return judge(&will, &able, judgeShared(w.m))
+}
+
+// judge puts together what is wrong: with the actors, and with what the contexts share.
+func judge(w *willing, a *able, shared Kinds) Kinds {
+	if w.unserved {
+		shared |= Unserved
+	}
+	if w.asleep&a.queued != 0 {
+		shared |= Asleep
+	}
+	return shared
+}
+
+// judgeShared says what is wrong, at rest, with what the contexts share.
+func judgeShared(m *evtchn.Machine) (k Kinds) {
 	for _, p := range m.ExposedPorts() {
 		if m.Unnoticed(p) {
 			k |= Lost
 		}
 	}
-	for i := range w.ports {
-		if w.ports[i].data {
-			k |= Unserved
-		}
-	}
 	for v := range m.V {
 		if vc := &m.V[v]; vc.Run == evtchn.Polling && vc.PollPort != evtchn.NoPort && m.Pending(vc.PollPort) == evtchn.One {
-			k |= Asleep
-		}
-	}
-	for t := range w.tasks {
-		if w.tasks[t].asleep && len(m.Queued(t)) > 0 {
 			k |= Asleep
 		}
 	}

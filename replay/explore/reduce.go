@@ -22,11 +22,10 @@ func (s *System) still() evtchn.Still {
 	return evtchn.Still{Ports: s.fixed && s.policy.Upcall != evtchn.UpcallAny, Polls: !s.polls}
 }
 
-// reduce leaves of the choices of a world only what must be tried.
-func (w *World) reduce(all []Choice, must int) []Choice {
+// reduce leaves of the choices of a world only what must be tried. own reports whether a context's step is its own.
+func reduce(all []Choice, must int, own func(ctx int) bool) []Choice {
 	for i := range must {
-		c := all[i]
-		if c.Kind() == Step && w.m.Own(c.Who(), w.sys.unchanging) {
+		if c := all[i]; c.Kind() == Step && own(c.Who()) {
 			all[0] = c
 			return all[:1]
 		}

@@ -96,33 +96,6 @@ type Found struct {
 	Choices []Choice
 }
 
-// block is a run of states of one level: consecutive numbers of one shard.
-type block struct {
-	first uint32
-	n     int
-	keys  []byte // each with its length before it, in two bytes
-}
-
-const (
-	blockStates = 256
-	batchBlocks = 64
-)
-
-// candidate is a state that was reached and is not known from earlier batches.
-type candidate struct {
-	print  print
-	parent uint32
-	from   int32 // where its key begins among the keys of its block's outcome
-	n      uint16
-	how    Choice
-}
-
-// outcome is what came of a block.
-type outcome struct {
-	to   [shards][]candidate
-	keys []byte
-}
-
 // violation is a state, or a choice in a state, that is wrong.
 type violation struct {
 	depth int
@@ -147,10 +120,13 @@ type search struct {
 	opt   Options
 	check Kinds
 
+	books    *books
+	known    *answers // what all workers know
 	shards   [shards]shard
-	level    []block         // states to look at
-	at       int             // how many of its blocks have been looked at
-	next     [shards][]block // of the next level; the last of each is being filled
+	links    links
+	level    []block // states to look at
+	at       int     // how many of its blocks have been looked at
+	next     []block // of the next level; the last is being filled
 	depth    int
 	states   uint64
 	expanded uint64
@@ -160,22 +136,8 @@ type search struct {
 	found    [8]*violation // by bit of the kind
 	workers  []*worker
 	outcomes [batchBlocks]outcome
-	spare    [shards][][]byte // keys of blocks that are done with
-	root     uint32
-}
-
-// worker is what one goroutine needs.
-type worker struct {
-	s        *search
-	keys     *keys
-	at, try  *World
-	choices  []Choice
-	key      []byte
-	trans    uint64
-	rest     uint64
-	lostRest uint64
-	expanded uint64
-	found    [8]*violation
+	spare    [][]byte // rows of blocks that are done with
+	rowBytes int64    // of all blocks
 }
 
 // Run explores a system. A search that the context, or a limit, ends is no error: the result says how far it came. Errors are
@@ -189,8 +151,10 @@ func Run(ctx context.Context, sys *System, opt Options) (*Result, error) {
 	if n <= 0 {
 		n = runtime.GOMAXPROCS(0)
 	}
+	s.books = newBooks(sys, !opt.NoSymmetry, opt.Wide)
+	s.known = newAnswers(10, s.mostAnswers())
 	for range n {
-		s.workers = append(s.workers, &worker{s: s, keys: newKeys(sys, !opt.NoSymmetry), at: sys.Start(), try: sys.Start()})
+		s.workers = append(s.workers, newWorker(s, s.books))
 	}
 	if opt.Resume != nil {
 		if err := s.restore(opt.Resume); err != nil {
@@ -210,17 +174,20 @@ func (s *search) begin() {
 	for i := range s.shards {
 		s.shards[i].init(s.opt.Wide, s.opt.Exact)
 	}
-	key := s.workers[0].keys.append(nil, s.sys.ready)
-	p := fingerprint(key, s.opt.Wide)
-	i := p.shard()
-	s.shards[i].add(p, key)
-	id := s.shards[i].link(i, 0, 0)
-	s.root, s.states = id, 1
-	s.level = []block{{first: id, n: 1, keys: appendKey(nil, key)}}
+	k := s.workers[0].k
+	r := k.put(nil, s.sys.ready)
+	p, text := k.print(k.prints(nil, r, 0)), k.appendRow(nil, r)
+	s.shards[p.shard()].add(p, text)
+	s.level = []block{{first: s.links.add(0, 0), n: 1, rows: text}}
+	s.states = 1
 }
 
-func appendKey(b, key []byte) []byte {
-	return append(append(b, byte(len(key)), byte(len(key)>>8)), key...)
+// mostAnswers is how many answers are kept: they may take an eighth of the memory.
+func (s *search) mostAnswers() int {
+	if s.opt.Memory > 0 {
+		return int(min(s.opt.Memory/8, 1<<30) / sizeOfAnswer)
+	}
+	return 1 << 25
 }
 
 func (s *search) run(ctx context.Context) (Stop, error) {
@@ -262,20 +229,14 @@ func (s *search) run(ctx context.Context) (Stop, error) {
 // waiting is how many states of the next level there are.
 func (s *search) waiting() (n uint64) {
 	for i := range s.next {
-		for j := range s.next[i] {
-			n += uint64(s.next[i][j].n)
-		}
+		n += uint64(s.next[i].n)
 	}
 	return n
 }
 
 // turn goes on to the next level.
 func (s *search) turn() {
-	s.level, s.at = s.level[:0], 0
-	for i := range s.next {
-		s.level = append(s.level, s.next[i]...)
-		s.next[i] = s.next[i][:0]
-	}
+	s.level, s.next, s.at = s.next, s.level[:0], 0
 	s.depth++
 }
 
@@ -292,17 +253,21 @@ func (s *search) enough() bool {
 }
 
 // batch looks at the next blocks of the level: in parallel by block, to find out what follows, then in parallel by shard, to put
-// in what is new. The order in which a shard is filled is that of the blocks.
+// in what is new. Of a state that was reached more than once, the first in the order of the blocks counts, and new states are
+// numbered in that order: as if one worker had done one state after the other.
 func (s *search) batch() {
 	n := min(batchBlocks, len(s.level)-s.at)
 	blocks := s.level[s.at : s.at+n]
 	s.parallel(n, func(w *worker, i int) { w.expand(&blocks[i], &s.outcomes[i]) })
-	s.parallel(shards, func(w *worker, i int) { s.fill(i, s.outcomes[:n]) })
+	s.parallel(shards, func(w *worker, i int) { w.fill(i, s.outcomes[:n]) })
 	for i := range blocks {
-		to := &s.spare[i%shards]
-		*to = append(*to, blocks[i].keys[:0])
-		blocks[i].keys = nil
+		s.spare = append(s.spare, blocks[i].rows[:0])
+		blocks[i].rows = nil
 	}
+	for i := range n {
+		s.collect(&s.outcomes[i])
+	}
+	s.learn()
 	s.at += n
 	for _, w := range s.workers {
 		s.trans, s.rest, s.lostRest, s.expanded = s.trans+w.trans, s.rest+w.rest, s.lostRest+w.lostRest, s.expanded+w.expanded
@@ -314,10 +279,7 @@ func (s *search) batch() {
 			w.found[k] = nil
 		}
 	}
-	s.states = 0
-	for i := range s.shards {
-		s.states += uint64(len(s.shards[i].parent))
-	}
+	s.states = uint64(s.links.n)
 }
 
 // parallel calls do for 0 to n-1, each on one of the workers.
@@ -340,119 +302,53 @@ func (s *search) parallel(n int, do func(w *worker, i int)) {
 	wg.Wait()
 }
 
-// expand finds out what follows each state of a block.
-func (w *worker) expand(b *block, out *outcome) {
-	for i := range out.to {
-		out.to[i] = out.to[i][:0]
-	}
-	out.keys = out.keys[:0]
-	keys := b.keys
-	for i := range b.n {
-		n := int(keys[0]) | int(keys[1])<<8
-		if _, err := w.keys.load(w.at, keys[2:2+n]); err != nil {
-			panic("explore: internal error: " + err.Error())
+// fill puts the candidates of a shard in.
+func (w *worker) fill(i int, outs []outcome) {
+	sh := &w.s.shards[i]
+	const ahead = 8
+	for o := range outs {
+		out := &outs[o]
+		to := out.to[i]
+		for j, at := range to {
+			if sh.exact == nil && j+ahead < len(to) {
+				w.sink += sh.peek(out.found[to[j+ahead]].print)
+			}
+			c := &out.found[at]
+			c.isNew = sh.add(c.print, out.rows[c.from:][:c.n])
 		}
-		keys = keys[2+n:]
-		w.state(b.first+uint32(i)<<shardBits, out)
 	}
-	w.expanded += uint64(b.n)
 }
 
-// state finds out what follows one state, and judges it if it is at rest.
-func (w *worker) state(id uint32, out *outcome) {
-	s := w.s
-	var must int
-	w.choices, must = w.at.Choices(w.choices[:0])
-	if must == 0 {
-		w.rest++
-		bad := w.at.Judge()
-		if bad&Lost != 0 {
-			w.lostRest++
-		}
-		w.note(bad, violation{depth: s.depth, state: id})
-	} else if !s.opt.NoReduction {
-		w.choices = w.at.reduce(w.choices, must)
-	}
-	w.trans += uint64(len(w.choices))
-	for i, c := range w.choices {
-		next := w.at
-		if i+1 < len(w.choices) {
-			next = w.try
-			next.CopyFrom(w.at)
-		}
-		if bad := next.Do(c, nil); bad != 0 {
-			w.note(bad, violation{depth: s.depth + 1, state: id, how: c, step: true})
-		}
-		w.key = w.keys.append(w.key[:0], next)
-		p := fingerprint(w.key, s.opt.Wide)
-		to := p.shard()
-		if s.shards[to].seen(p, w.key) {
+// collect numbers the new states of an outcome, and puts them into the next level.
+func (s *search) collect(out *outcome) {
+	for i := range out.found {
+		c := &out.found[i]
+		if !c.isNew {
 			continue
 		}
-		out.to[to] = append(out.to[to], candidate{print: p, parent: id, from: int32(len(out.keys)), n: uint16(len(w.key)), how: c})
-		out.keys = append(out.keys, w.key...)
-	}
-}
-
-func (w *worker) note(bad Kinds, v violation) {
-	(bad & w.s.check).Each(func(k Kinds) {
-		i := kindIndex(k)
-		if w.found[i] == nil || v.before(w.found[i]) {
-			c := v
-			w.found[i] = &c
-		}
-	})
-}
-
-func kindIndex(k Kinds) int {
-	for i := range 8 {
-		if k>>i&1 != 0 {
-			return i
-		}
-	}
-	return 0
-}
-
-// fill puts the candidates of a shard in.
-func (s *search) fill(i int, outs []outcome) {
-	sh := &s.shards[i]
-	for o := range outs {
-		for j := range outs[o].to[i] {
-			c := &outs[o].to[i][j]
-			key := outs[o].keys[c.from : int(c.from)+int(c.n)]
-			if !sh.add(c.print, key) {
-				continue
+		id := s.links.add(c.parent, c.how)
+		n := len(s.next)
+		if n == 0 || s.next[n-1].n == blockStates {
+			b := block{first: id}
+			if k := len(s.spare); k > 0 {
+				b.rows, s.spare = s.spare[k-1], s.spare[:k-1]
 			}
-			id := sh.link(i, c.parent, c.how)
-			n := len(s.next[i])
-			if n == 0 || s.next[i][n-1].n == blockStates {
-				b := block{first: id}
-				if free := s.spare[i]; len(free) > 0 {
-					b.keys, s.spare[i] = free[len(free)-1], free[:len(free)-1]
-				}
-				s.next[i] = append(s.next[i], b)
-				n++
-			}
-			b := &s.next[i][n-1]
-			b.keys = appendKey(b.keys, key)
-			b.n++
+			s.next = append(s.next, b)
+			n++
 		}
+		b := &s.next[n-1]
+		s.rowBytes -= int64(cap(b.rows))
+		b.rows = append(b.rows, out.rows[c.from:][:c.n]...)
+		s.rowBytes += int64(cap(b.rows))
+		b.n++
 	}
 }
 
 // bytes is how much memory the states take: what tells those that were seen, and the keys of those that wait.
-func (s *search) bytes() (n int64) {
+func (s *search) bytes() int64 {
+	n := s.books.size() + s.known.size() + s.links.size() + s.rowBytes
 	for i := range s.shards {
 		n += s.shards[i].size()
-		for j := range s.next[i] {
-			n += int64(cap(s.next[i][j].keys))
-		}
-		for _, k := range s.spare[i] {
-			n += int64(cap(k))
-		}
-	}
-	for i := s.at; i < len(s.level); i++ {
-		n += int64(cap(s.level[i].keys))
 	}
 	return n
 }
@@ -498,22 +394,22 @@ func (s *search) rebuild(kind Kinds, v *violation) (Found, error) {
 	if v.step {
 		links = append(links, v.how)
 	}
-	for id := v.state; id != s.root; {
-		sh := &s.shards[id&(shards-1)]
-		links = append(links, sh.how[id>>shardBits])
-		id = sh.parent[id>>shardBits]
+	for id := v.state; id != 0; { // 0 is the beginning
+		parent, how := s.links.get(id)
+		links = append(links, how)
+		id = parent
 	}
 	slices.Reverse(links)
 	f := Found{Kind: kind}
-	w, k := s.sys.Start(), s.workers[0].keys
+	w, k := s.sys.Start(), s.workers[0].k
 	var bad Kinds
 	for _, c := range links {
 		if c.Kind() == Step {
-			order := k.m.Contexts(w.m)
-			if c.Who() >= len(order) {
-				return f, fmt.Errorf("%w: %s in a system of %d contexts", errCounterexample, c, len(order))
+			ctx := k.contextOf(w, c.Who())
+			if ctx < 0 {
+				return f, fmt.Errorf("%w: %s, and there are not so many contexts", errCounterexample, c)
 			}
-			c = choice(Step, order[c.Who()])
+			c = choice(Step, ctx)
 		}
 		f.Choices = append(f.Choices, c)
 		bad = w.Do(c, nil)

@@ -40,6 +40,9 @@ func New(sc *system.Scenario, p evtchn.Policy) (*System, error) {
 		return nil, fmt.Errorf("scenario %s: %w: it is of kind timed, its ticks and requests go on as long as it is run", sc.Name, ErrUnbounded)
 	}
 	b := sc.Bounded
+	if n := max(sc.VCPUs, len(b.Tasks), len(b.Ports)); n > maxActors {
+		return nil, fmt.Errorf("scenario %s: %w: it has %d vcpus, tasks or ports, want at most %d of each", sc.Name, ErrSetup, n, maxActors)
+	}
 	s := &System{sc: sc, b: b, policy: p, kernel: len(b.Tasks), idle: len(b.Tasks) + sc.VCPUs}
 	s.meta = evtchn.Meta{Format: evtchn.FormatVersion, Source: evtchn.SourceSim, ABI: "2l", VCPUs: sc.VCPUs, WordBits: sc.WordBits,
 		Clock: "virtual", Unit: "ns", NsPerTick: 1, Policy: p.String(), Scenario: sc.Text, Complete: true}
@@ -87,7 +90,7 @@ func (s *System) begin() error {
 	if err != nil {
 		return err
 	}
-	w := &World{sys: s, m: m, tasks: make([]task, len(s.b.Tasks)), ports: make([]port, len(s.b.Ports)), ticks: make([]uint8, s.sc.VCPUs)}
+	w := &World{actors: newActors(s), m: m}
 	w.record(func(ev *evtchn.Event) { s.start = append(s.start, *ev) })
 	for t := range s.b.Tasks {
 		m.SetTaskVCPU(t, evtchn.VCPU(s.b.Tasks[t].OnVCPU))
