@@ -341,8 +341,11 @@ func (a *app) saver(name string) func(last bool, write func(io.Writer) error) er
 	}
 }
 
-// replaceFile writes a file that gets its name when it is complete.
+// replaceFile writes a file that gets its name when it is complete. What is not a plain file, such as a device, it does not replace.
 func replaceFile(name string, write func(io.Writer) error) error {
+	if st, err := os.Stat(name); err == nil && !st.Mode().IsRegular() {
+		return fmt.Errorf("it is not a plain file")
+	}
 	tmp, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
 	if err != nil {
 		return err

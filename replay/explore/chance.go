@@ -41,7 +41,7 @@ func (s *System) LastChance(ctx context.Context, schedule []Choice, maxStates ui
 		w.Do(c, nil)
 		worlds = append(worlds, w)
 	}
-	h := &hope{end: worlds[len(schedule)], max: maxStates, seen: make(map[string]bool), keys: newKeys(s, true)}
+	h := &hope{end: worlds[len(schedule)], max: maxStates, seen: make(map[string]bool), k: newWriter(newBooks(s, true, false))}
 	if !h.aim() {
 		return nil, ErrDelivered
 	}
@@ -64,8 +64,9 @@ type hope struct {
 	lost []evtchn.Port // that go unnoticed there
 	data []int         // ports of the scenario that nobody has looked at there
 	max  uint64
-	seen map[string]bool // worlds that were looked at: none of a longer beginning delivers
-	keys *keys
+	seen map[string]bool // rows of worlds that were looked at: none of a longer beginning delivers
+	k    *writer
+	row  row
 }
 
 // aim finds out what is lost at the end.
@@ -135,7 +136,8 @@ func (h *hope) search(ctx context.Context, from *World) (links []Choice, stop bo
 		if h.dead(w) {
 			return
 		}
-		key := string(h.keys.append(nil, w))
+		h.row = h.k.put(h.row[:0], w)
+		key := string(h.k.appendRow(nil, h.row))
 		if !h.seen[key] {
 			h.seen[key] = true
 			nodes = append(nodes, node{key, parent, how})
@@ -148,9 +150,8 @@ func (h *hope) search(ctx context.Context, from *World) (links []Choice, stop bo
 		if i&0xff == 0 && ctx.Err() != nil || h.max > 0 && uint64(len(h.seen)) > h.max {
 			return nil, true
 		}
-		if _, err := h.keys.load(at, []byte(nodes[i].key)); err != nil {
-			panic("explore: internal error: " + err.Error())
-		}
+		h.row, _ = h.k.readRow(h.row[:0], []byte(nodes[i].key))
+		h.k.get(at, h.row)
 		nodes[i].key = "" // seen has it
 		var must int
 		all, must = at.Choices(all[:0])
@@ -172,12 +173,12 @@ func (h *hope) search(ctx context.Context, from *World) (links []Choice, stop bo
 	return nil, false
 }
 
-// follow makes choices of links, which name foreign paths by their places in a key.
+// follow makes choices of links, which name foreign paths by their places in a row.
 func (h *hope) follow(from *World, links []Choice) (cs []Choice) {
 	w := from.Clone()
 	for _, c := range links {
 		if c.Kind() == Step {
-			c = choice(Step, h.keys.m.Contexts(w.m)[c.Who()])
+			c = choice(Step, h.k.contextOf(w, c.Who()))
 		}
 		cs = append(cs, c)
 		w.Do(c, nil)

@@ -69,7 +69,7 @@ func TestLastChance(t *testing.T) {
 	}{
 		{"stale-notify", "linux-2021", 16}, // the move's look at PEND, which finds nothing: a notification before it is seen
 		{"stale-notify", "xen-2005", 15},
-		{"rebind-2013", "linux-2013", 12},
+		{"rebind-2013", "linux-2013", 15},
 		{"two-ports-one-word", "xen-2005", 10},
 		{"bind-then-unmask", "xen-2005", 2},
 	} {

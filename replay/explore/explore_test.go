@@ -2,7 +2,6 @@ package explore
 
 import (
 	"context"
-	"slices"
 	"strings"
 	"testing"
 
@@ -69,7 +68,7 @@ func TestCounterexamples(t *testing.T) {
 	confirmed := make(map[Kinds]int)
 	for _, sc := range system.BoundedBuiltins() {
 		limit := uint64(3_000)
-		if slices.Contains(small, sc.Name) {
+		if sc.Name == "ipi-kick" || sc.Name == "rebind-2021" { // a vcpu that sleeps on it, a handler that begins twice
 			limit = 12_000
 		}
 		for _, pre := range evtchn.Presets() {
