@@ -109,7 +109,12 @@ func (a *Answer) Note() string {
 	if a.Untried == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%s were not tried: the limit of %s in all was reached", count(uint64(a.Untried), "further change"), count(a.Events, "event"))
+	were := "were"
+	if a.Untried == 1 {
+		were = "was"
+	}
+	return fmt.Sprintf("%s %s not tried: after %s of %s in all the limit was reached", count(uint64(a.Untried), "further change"), were,
+		count(uint64(a.Runs), "run"), count(a.Events, "event"))
 }
 
 // none says that nothing was found, or "" if something was.

@@ -17,15 +17,14 @@ type change struct {
 
 // attempt is a change of the inputs.
 type attempt struct {
-	edit   Edit
-	had    string              // what would have been otherwise, after "had"
-	took   func(r *rerun) bool // whether the run went as it was meant to, up to the event's fate
-	with   bool                // the event is handled with another that rang
-	lucky  bool                // being handled late counts, and so does not being handled
-	size   int
-	shift  evtchn.Time // by how much later, or less than 0 earlier, the event itself comes
-	moved  evtchn.Time // by how much an input is moved, for the order of the answers
-	events []func(*evtchn.Event)
+	edit  Edit
+	had   string              // what would have been otherwise, after "had"
+	took  func(r *rerun) bool // whether the run went as it was meant to, up to the event's fate
+	with  bool                // the event is handled with another that rang
+	lucky bool                // being handled late counts, and so does not being handled
+	size  int
+	shift evtchn.Time // by how much later, or less than 0 earlier, the event itself comes
+	moved evtchn.Time // by how much an input is moved, for the order of the answers
 }
 
 // all tries the changes, one after the other, until a limit is reached.
@@ -72,7 +71,7 @@ func (t *tester) attempt(at *attempt) (*rerun, bool, error) {
 	for i := range at.edit.added {
 		at.edit.added[i].Flags |= evtchn.FlagInput
 	}
-	r, ok, err := t.run(&at.edit, !at.lucky, at.shift, at.events...)
+	r, ok, err := t.run(&at.edit, !at.lucky, at.shift)
 	if err != nil || !ok {
 		return nil, false, err
 	}
@@ -199,6 +198,9 @@ func (t *tester) seek(base evtchn.Seq, dir int, make func(p place) (attempt, boo
 	for best != nil && good-bad > 1 {
 		k := (bad + good) / 2
 		c, _, err := try(k)
+		if err == errLimit {
+			break // there may be a smaller one
+		}
 		if err != nil {
 			return nil, false, err
 		}

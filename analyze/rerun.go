@@ -26,33 +26,32 @@ type rerun struct {
 	a      *Analyzer
 	strict bool // it is of no use unless the event is handled as it should be: no need to wait for luck
 
-	made   []explore.Choice      // the schedule that was followed, of a bounded trace
-	edited []evtchn.Event        // the inputs
-	next   int                   // of those
-	added  map[int]evtchn.Event  // what became of those that were added, by place in edited
-	seen   []func(*evtchn.Event) // who else wants to see the events
-	nth    int                   // events so far that may have raised the finding's
-	origin evtchn.Event          // what raised it
-	path   evtchn.Context        // on whose path it is set pending
-	pend   evtchn.Event          // PEND
-	unmask evtchn.Event          // the first unmask after that
-	owner  evtchn.VCPU           // of the port then
-	taken  evtchn.Event          // the first delivery after that
-	from   evtchn.Time           // since when it was exposed
-	shown  bool                  // it was exposed
-	wrong  Kind                  // of the finding about the event; "": none
-	due    evtchn.Time           // when the event is to arise
-	margin evtchn.Time           // how long to go on after the delivery, for violations
-	settle evtchn.Seq            // the delivery that the next event of its vcpu settles
+	made   []explore.Choice     // the schedule that was followed, of a bounded trace
+	edited []evtchn.Event       // the inputs
+	next   int                  // of those
+	added  map[int]evtchn.Event // what became of those that were added, by place in edited
+	nth    int                  // events so far that may have raised the finding's
+	origin evtchn.Event         // what raised it
+	path   evtchn.Context       // on whose path it is set pending
+	pend   evtchn.Event         // PEND
+	unmask evtchn.Event         // the first unmask after that
+	owner  evtchn.VCPU          // of the port then
+	taken  evtchn.Event         // the first delivery after that
+	from   evtchn.Time          // since when it was exposed
+	shown  bool                 // it was exposed
+	wrong  Kind                 // of the finding about the event; "": none
+	due    evtchn.Time          // when the event is to arise
+	margin evtchn.Time          // how long to go on after the delivery, for violations
+	settle evtchn.Seq           // the delivery that the next event of its vcpu settles
 	events uint64
 }
 
 // overdue is how much later than recorded a bind may come before it is given up.
 const overdue = evtchn.Time(10_000_000)
 
-// run runs changed inputs until it is clear what becomes of the event. ok is false if the system did not take the inputs. Errors are
-// errLimit and ctx's.
-func (t *tester) run(e *Edit, strict bool, shift evtchn.Time, see ...func(*evtchn.Event)) (*rerun, bool, error) {
+// run runs changed inputs until it is clear what becomes of the event, which is to arise by shift later than recorded. ok is false if
+// the system did not take the inputs. Errors are errLimit and ctx's.
+func (t *tester) run(e *Edit, strict bool, shift evtchn.Time) (*rerun, bool, error) {
 	s := t.scene
 	if t.answer.Runs >= t.opt.MaxRuns || t.answer.Events >= t.opt.MaxEvents {
 		return nil, false, errLimit
@@ -62,8 +61,7 @@ func (t *tester) run(e *Edit, strict bool, shift evtchn.Time, see ...func(*evtch
 	if err != nil {
 		return nil, false, err
 	}
-	r := &rerun{s: s, a: a, strict: strict && !s.violation(), added: make(map[int]evtchn.Event), seen: see,
-		due: s.origin.Time + shift}
+	r := &rerun{s: s, a: a, strict: strict && !s.violation(), added: make(map[int]evtchn.Event), due: s.origin.Time + shift}
 	if s.violation() {
 		r.margin = 2*(s.draftEnd()-s.origin.Time) + max(shift, 0) + 100_000
 	}
@@ -146,9 +144,6 @@ func (r *rerun) Add(ev *evtchn.Event) error {
 	r.follow(ev)
 	if err := r.a.Add(ev); err != nil {
 		return err
-	}
-	for _, f := range r.seen {
-		f(ev)
 	}
 	switch {
 	case r.origin.Seq == 0:

@@ -145,12 +145,7 @@ func (d *demo) story(ctx context.Context) error {
 		fmt.Fprintf(&d.b, "  %d. %s", i+1, lines[5:])
 	}
 	if told := f.ButForStory(); len(told) > 0 {
-		d.b.WriteString("\n")
-		d.para("What would have changed that; each was run:")
-		d.b.WriteString("\n")
-		for _, s := range told {
-			fmt.Fprintf(&d.b, "  - %s", wrap("    ", s, 98)[4:])
-		}
+		fmt.Fprintf(&d.b, "  But for: %s", wrap("     ", told[0], 90)[5:]) // analyze tells them all
 	}
 	d.b.WriteString("\n")
 	return nil
