@@ -90,6 +90,9 @@ func TestAgainstLanguage(t *testing.T) {
 		f = f.Bind(evtchn.Meta{WordBits: 2, Tasks: []string{"idle", "qemu"}})
 		ports, anyPort := f.Ports()
 		kinds, anyKind := f.Kinds()
+		vcpus, anyVCPU := f.VCPUs()
+		from, until, anySeq := f.Seqs()
+		early, late, anyTime := f.Times()
 		program, err := expr.Compile(src, expr.Env(plainEnv(&evtchn.Event{})), expr.Optimize(false))
 		if err != nil {
 			t.Fatalf("%s: %v", src, err)
@@ -109,6 +112,15 @@ func TestAgainstLanguage(t *testing.T) {
 			}
 			if got && anyKind && !contains(kinds, ev.Kind) {
 				t.Fatalf("%s matches %s, which is not in %v", src, ev.Kind, kinds)
+			}
+			if got && anyVCPU && !contains(vcpus, ev.VCPU) {
+				t.Fatalf("%s matches vcpu %d, which is not in %v", src, ev.VCPU, vcpus)
+			}
+			if got && anySeq && (ev.Seq < from || ev.Seq > until) {
+				t.Fatalf("%s matches event %d, which is not in %d to %d", src, ev.Seq, from, until)
+			}
+			if got && anyTime && (ev.Time < early || ev.Time > late) {
+				t.Fatalf("%s matches time %d, which is not in %d to %d", src, ev.Time, early, late)
 			}
 		}
 		if err := f.Err(); err != nil {

@@ -106,7 +106,7 @@ func (e *env) set(ev *evtchn.Event, st *evtchn.State, in *interpretation) {
 	e.st, e.unknown = st, false
 	for f, p := range [...]*int{fieldSeq: &e.Seq, fieldTime: &e.Time, fieldVCPU: &e.VCPU, fieldTarget: &e.Target, fieldPort: &e.Port,
 		fieldWord: &e.Word, fieldRes: &e.Res, fieldCause: &e.Cause, fieldDom: &e.Dom} {
-		*p = int(in.number(field(f), ev))
+		*p = int(in.number(Field(f), ev))
 	}
 	e.Kind, e.Ctx, e.Task = ev.Kind.String(), ctxNames[ctxIndex(ev.Ctx)], in.task(ev)
 	e.Input, e.Inferred = ev.Input(), ev.Inferred()

@@ -101,7 +101,8 @@ func (w *walker) names() []string {
 
 func (w *walker) name(n *ast.IdentifierNode) {
 	from := n.Location().From
-	if _, ok := fieldByName(n.Value); ok {
+	if f, ok := fieldByName(n.Value); ok {
+		n.Value = f.String()
 		return
 	}
 	if a, ok := arrayByName(n.Value); ok {
@@ -206,7 +207,7 @@ func truth(operator string, left, right ast.Node) ast.Node {
 	switch l := left.(type) {
 	case *ast.IdentifierNode:
 		f, ok := fieldByName(l.Value)
-		isBit = ok && f.isFlag()
+		isBit = ok && f.IsFlag()
 	case *ast.CallNode:
 		id, ok := l.Callee.(*ast.IdentifierNode)
 		if ok {
@@ -256,14 +257,14 @@ func (w *walker) word(of, text ast.Node) {
 	}
 }
 
-func (w *walker) vocabulary(from int, f field, text string) {
+func (w *walker) vocabulary(from int, f Field, text string) {
 	if err := checkWord(from, f, text); err != nil {
 		w.fail(err)
 	}
 }
 
 // checkWord says whether the field can be that text.
-func checkWord(from int, f field, text string) *Error {
+func checkWord(from int, f Field, text string) *Error {
 	switch f {
 	case fieldKind:
 		if _, ok := evtchn.ParseKind(text); !ok {
