@@ -107,7 +107,7 @@ type interpretation struct {
 	wordBits int
 	scale    float64 // nanoseconds, or ticks of unknown length, per unit of Event.Time
 	tasks    []string
-	err      atomic.Pointer[error]
+	err      atomic.Pointer[failure]
 	scripts  sync.Pool // of *scene
 }
 

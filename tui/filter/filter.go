@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"fmt"
 	"strings"
 	"unicode/utf8"
 
@@ -74,11 +75,11 @@ func (c *Condition) Value(ev *evtchn.Event, st *evtchn.State) evtchn.Bit {
 // String gives the source.
 func (p *program) String() string { return p.src }
 
-// Err gives the first error that an event caused while it was looked at, such as a division by zero, or nil. Such an event
-// does not match.
+// Err gives an error such as a division by zero that an event caused while it was looked at, or nil: that of the first in the trace, of
+// those that were looked at so far. Such an event does not match.
 func (p *program) Err() error {
 	if e := p.in.err.Load(); e != nil {
-		return *e
+		return fmt.Errorf("event #%d: %w", e.seq, fromExpr(e.err))
 	}
 	return nil
 }

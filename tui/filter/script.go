@@ -29,11 +29,24 @@ func (n *script) eval(ev *evtchn.Event, st *evtchn.State, in *interpretation) ev
 	case err == nil:
 		err = fmt.Errorf("result %v, want true or false", out)
 	}
-	if in.err.Load() == nil {
-		err := fmt.Errorf("event #%d: %w", ev.Seq, fromExpr(err))
-		in.err.CompareAndSwap(nil, &err)
-	}
+	in.failed(ev.Seq, err)
 	return evtchn.Unknown
+}
+
+// failure is what went wrong with an event.
+type failure struct {
+	seq evtchn.Seq
+	err error
+}
+
+// failed keeps the failure of the first event in the trace, whatever goroutine comes to it when.
+func (in *interpretation) failed(seq evtchn.Seq, err error) {
+	for {
+		old := in.err.Load()
+		if old != nil && old.seq <= seq || in.err.CompareAndSwap(old, &failure{seq, err}) {
+			return
+		}
+	}
 }
 
 // scene is what one evaluation of a script needs to itself.

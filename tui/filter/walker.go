@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -293,8 +294,28 @@ func unknownKind(from int, name string) *Error {
 	}
 	e := unknownName(from, "kind", name, all)
 	i := strings.LastIndex(e.Msg, " (kinds: ")
-	e.Msg = e.Msg[:i] + " (kinds: " + strings.Join(short, ", ") + ")"
+	msg := e.Msg[:i]
+	if !strings.Contains(msg, "did you mean") {
+		for _, s := range short { // as in unmask, of which there are mask.clear and mask.tac
+			if family, ok := strings.CutSuffix(s, ".*"); ok && strings.Contains(name, family) {
+				msg += fmt.Sprintf("; did you mean one of %s?", strings.Join(kindsOf(family), ", "))
+				break
+			}
+		}
+	}
+	e.Msg = msg + " (kinds: " + strings.Join(short, ", ") + ")"
 	return e
+}
+
+// kindsOf lists the kinds of a family.
+func kindsOf(family string) []string {
+	var names []string
+	for _, k := range evtchn.Kinds() {
+		if strings.HasPrefix(k.String(), family+".") {
+			names = append(names, k.String())
+		}
+	}
+	return names
 }
 
 func construct(n ast.Node) string {
