@@ -133,27 +133,41 @@ func (e *encoder) pack(dst []byte, evs []evtchn.Event) ([]byte, chunkHeader) {
 	return dst, h
 }
 
+// parseChunk checks the value under the key, and gives its header and its compressed columns.
+func parseChunk(key, value []byte) (h chunkHeader, packed []byte, err error) {
+	body, err := unseal(bucketChunks, key, value)
+	if err != nil {
+		return h, nil, err
+	}
+	if packed, err = h.parse(body); err != nil {
+		return h, nil, err
+	}
+	if first, ok := keySeq(key); !ok || first != h.first {
+		return h, nil, corrupt("chunk of event %d under the key of %d", h.first, first)
+	}
+	return h, packed, nil
+}
+
 // openChunk checks the value under the key and readies the decoder for its first event.
 func (d *decoder) openChunk(key, value []byte) (h chunkHeader, err error) {
 	d.left = 0
-	body, err := unseal(bucketChunks, key, value)
+	h, packed, err := parseChunk(key, value)
 	if err != nil {
 		return h, err
 	}
-	packed, err := h.parse(body)
-	if err != nil {
-		return h, err
-	}
-	if first, ok := keySeq(key); !ok || first != h.first {
-		return h, corrupt("chunk of event %d under the key of %d", h.first, first)
-	}
+	return h, d.openColumns(&h, packed)
+}
+
+// openColumns readies the decoder for the first event of the chunk.
+func (d *decoder) openColumns(h *chunkHeader, packed []byte) error {
 	if err := d.open(packed, h.first, h.time, h.count); err != nil {
-		return h, corrupt("%v", err)
+		return corrupt("%v", err)
 	}
 	if got := len(d.in.raw); got != h.raw {
-		return h, corrupt("%d bytes decompressed, want %d", got, h.raw)
+		d.left = 0
+		return corrupt("%d bytes decompressed, want %d", got, h.raw)
 	}
-	return h, nil
+	return nil
 }
 
 // next decodes the next event of the open chunk, errDone after the last.

@@ -1,7 +1,8 @@
 // Package store keeps a trace in a file: a bbolt database of compressed chunks of events, snapshots of the machine to seek
 // by, and an index of ports.
 //
-// Start with [Create] to write a trace and [Open] to read one. [Check] verifies a file completely.
+// Start with [Create] to write a trace and [Open] to read one. [Check] verifies a file completely. [File.Events] streams the events
+// in order; [Scan] looks for some of them on all processors, and leaves out the chunks that cannot have them.
 //
 // # Promises
 //
@@ -28,7 +29,8 @@
 // A chunk does not hold its events as they are. Encoder and decoder guess each event from those before it in the chunk (what did this
 // vcpu do the last time after these three steps, and with what values?), and only what was guessed wrong is kept: a byte for
 // each event that says which fields those are, and the fields in columns of their own, each packed by Huffman codes. On simulated
-// traces that makes 1 to 2.5 bytes an event.
+// traces that makes 1 to 2.5 bytes an event. Since the guessing starts anew in every chunk, each kind, vcpu and port that a chunk has at
+// all was guessed wrong there at least once: the short columns of those say what a chunk lacks, without decoding it.
 //
 // # What it refuses
 //

@@ -307,8 +307,21 @@ func (f *File) chunkOf(seq evtchn.Seq) int {
 // PortChunks lists the chunks with events whose Port is p, in order. A damaged piece of the index counts as if it named all its
 // chunks: a reader misses nothing, and Check tells.
 func (f *File) PortChunks(p evtchn.Port) []ChunkRange {
-	all := make([]bool, len(f.index.chunks))
-	covered := make([]bool, len(f.index.chunks))
+	var rs []ChunkRange
+	for i, has := range f.chunksOf([]evtchn.Port{p}) {
+		if has {
+			rs = append(rs, f.chunkRange(i))
+		}
+	}
+	return rs
+}
+
+// chunksOf tells of each chunk whether it may have events of one of the ports, which are in order. Port 0 is not in the index.
+func (f *File) chunksOf(ports []evtchn.Port) []bool {
+	has := make([]bool, len(f.index.chunks))
+	for i := range has {
+		has[i] = true
+	}
 	_ = f.view(func(tx *bolt.Tx) error {
 		b := tx.Bucket(bucketPorts)
 		if b == nil {
@@ -322,29 +335,26 @@ func (f *File) PortChunks(p evtchn.Port) []ChunkRange {
 			}
 			i := f.chunkOf(s)
 			var mask uint32
+			rest := ports
 			n, err := eachPort(body, func(q evtchn.Port, m uint32) bool {
-				if q == p {
-					mask = m
+				for len(rest) > 0 && rest[0] < q {
+					rest = rest[1:]
 				}
-				return q < p
+				if len(rest) > 0 && rest[0] == q {
+					mask |= m
+				}
+				return len(rest) > 0
 			})
-			if err != nil || i+n > len(all) {
+			if err != nil || i+n > len(has) {
 				return nil
 			}
 			for j := range n {
-				covered[i+j] = true
-				all[i+j] = mask&(1<<j) != 0
+				has[i+j] = mask&(1<<j) != 0
 			}
 			return nil
 		})
 	})
-	var rs []ChunkRange
-	for i := range all {
-		if all[i] || !covered[i] {
-			rs = append(rs, f.chunkRange(i))
-		}
-	}
-	return rs
+	return has
 }
 
 // Findings gives what an analyser of that version found when the trace was made, false if there is nothing of that

@@ -47,6 +47,20 @@ type columnReader struct {
 	raw  []byte // the columns, one behind the other
 }
 
+// skipColumn gives what follows the first column in b.
+func skipColumn(b []byte) ([]byte, error) {
+	if len(b) == 0 {
+		return nil, errors.New("missing")
+	}
+	f := fields{b: b[1:]}
+	f.uvarint()
+	packed := f.uvarint()
+	if f.bad || packed > uint64(len(f.b)) {
+		return nil, fmt.Errorf("%d bytes, %d are left", packed, len(f.b))
+	}
+	return f.b[packed:], nil
+}
+
 // read appends the first column in b to raw and returns what follows it in b, and the length of the column.
 func (r *columnReader) read(b []byte) (rest []byte, n int, err error) {
 	if len(b) == 0 {

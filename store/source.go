@@ -27,11 +27,18 @@ func (f *File) Events(from evtchn.Seq) evtchn.Source {
 	if uint64(from) <= f.tip.events {
 		s.next = f.chunkOf(from)
 	}
-	if s.dec, _ = f.idle.Get().(*decoder); s.dec == nil {
-		s.dec = new(decoder)
-	}
-	s.dec.left = 0
+	s.dec = f.decoder()
 	return s
+}
+
+// decoder gives a decoder to use, which should be put back.
+func (f *File) decoder() *decoder {
+	d, _ := f.idle.Get().(*decoder)
+	if d == nil {
+		d = new(decoder)
+	}
+	d.left = 0
+	return d
 }
 
 // release gives the source's memory back. The source must not be used again.
@@ -84,26 +91,29 @@ func (s *source) advance(ev *evtchn.Event) error {
 
 // openChunk readies d for the events of chunk i.
 func (f *File) openChunk(d *decoder, i int) error {
-	first, last := f.index.chunks[i].first, f.lastOf(i)
+	return f.viewChunk(i, func(h *chunkHeader, packed []byte) error { return d.openColumns(h, packed) })
+}
+
+// viewChunk calls fn with the header and the compressed columns of chunk i, which are valid during the call.
+func (f *File) viewChunk(i int, fn func(h *chunkHeader, packed []byte) error) error {
 	return f.view(func(tx *bolt.Tx) error {
 		b := tx.Bucket(bucketChunks)
 		if b == nil {
 			return corrupt("bucket chunks is missing")
 		}
-		key := seqKey(first)
+		key := seqKey(f.index.chunks[i].first)
 		v := b.Get(key)
 		if v == nil {
 			return corrupt("it is missing")
 		}
-		h, err := d.openChunk(key, v)
+		h, packed, err := parseChunk(key, v)
 		if err != nil {
 			return err
 		}
-		if got := h.first + evtchn.Seq(h.count) - 1; got != last {
-			d.left = 0
-			return corrupt("it ends with event %d, want %d", got, last)
+		if got, want := h.first+evtchn.Seq(h.count)-1, f.lastOf(i); got != want {
+			return corrupt("it ends with event %d, want %d", got, want)
 		}
-		return nil
+		return fn(&h, packed)
 	})
 }
 

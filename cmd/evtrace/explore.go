@@ -370,7 +370,7 @@ func policyName(p evtchn.Policy) string {
 
 // writeTrace writes a counterexample.
 func (a *app) writeTrace(ctx context.Context, tr *explore.Trace, f *exploreFlags) error {
-	return a.writeEvents(ctx, tr.Meta, tr.Events, f.out, f.force)
+	return a.writeHeld(ctx, tr.Meta, tr.Events, f.out, f.force)
 }
 
 // exploreCode is the exit code: the worst verdict decides.

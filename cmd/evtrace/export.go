@@ -1,11 +1,8 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
-	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -28,27 +25,24 @@ func newExport(a *app) *cobra.Command {
 loss. The same trace always gives the same bytes. A FILE that ends in .zst or .gz is compressed.
 
 --from, --until and --port choose a stretch, and events of one port. Then only the lines of the events are written, without a
-header: such a piece is to be read, not to be imported. --to table says in words what each event did.`,
+header: such a piece is to be read, not to be imported. --to table says in words what each event did; csv and jsonl are for
+other programs, and do not hold all of an event. Query chooses events by an expression.`,
 		Example: `  evtrace export a.evt | grep ' p65'
   evtrace export --from 12359 --until 12369 a.evt
   evtrace export --port 65 --to table a.evt
+  evtrace export --to csv a.evt -o a.csv.gz
   evtrace export a.evt -o a.txt.zst`,
 		Args: exactly(1, "one: the trace"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			f := findForm(to)
-			if f == nil {
-				return usageErrorf("", "--to: got %q, want %s%s", to, formNames(" or "), evtchn.Suggest(to, strings.Split(formNames(","), ",")))
+			f, err := findForm(to)
+			if err != nil {
+				return err
 			}
 			if err := part.check(cmd); err != nil {
 				return err
 			}
-			if out != "-" {
-				if err := otherFile(args[0], out); err != nil {
-					return err
-				}
-				if err := vacantText(out, force); err != nil {
-					return err
-				}
+			if err := vacantOut(args[0], out, force); err != nil {
+				return err
 			}
 			t, err := a.openTrace(cmd.Context(), args[0], inputOptions{})
 			if err != nil {
@@ -58,79 +52,15 @@ header: such a piece is to be read, not to be imported. --to table says in words
 			if to == formText && part == (stretch{}) {
 				return a.exportText(cmd.Context(), t, out, force)
 			}
-			return a.exportTo(cmd.Context(), t, out, force, part, f)
+			return a.writeEvents(cmd.Context(), t, &selection{stretch: part}, eventOut{name: out, force: force, form: f})
 		},
 	}
-	c.Flags().Uint64Var(&part.from, "from", 0, "the `NUMBER` of the first event to write")
-	c.Flags().Uint64Var(&part.until, "until", 0, "the `NUMBER` of the last event to write")
-	c.Flags().Uint32Var(&part.port, "port", 0, "write the events of this `PORT` only")
+	part.flags(c)
 	c.Flags().StringVar(&to, "to", formText, "`FORM` to write: "+formList())
 	_ = c.RegisterFlagCompletionFunc("to", completeForms)
 	c.Flags().StringVarP(&out, "out", "o", "-", "`FILE` to write, or - for stdout")
 	c.Flags().BoolVar(&force, "force", false, "replace the file if there is one")
 	return c
-}
-
-// stretch chooses events. The zero value takes all.
-type stretch struct {
-	from, until uint64
-	port        uint32
-}
-
-// check refuses values that choose nothing.
-func (s stretch) check(cmd *cobra.Command) error {
-	for _, name := range []string{"from", "until", "port"} {
-		if f := cmd.Flag(name); f.Changed && f.Value.String() == "0" {
-			return usageErrorf("", "--%s: got 0, want 1 or more", name)
-		}
-	}
-	if s.until != 0 && s.until < s.from {
-		return usageErrorf("", "--until: got %d, want %d or more, which --from gives", s.until, s.from)
-	}
-	return nil
-}
-
-// exportTo writes a trace, or a part of it, in one of the forms.
-func (a *app) exportTo(ctx context.Context, t *trace, out string, force bool, part stretch, to *form) error {
-	o, err := a.createText(out, force)
-	if err != nil {
-		return err
-	}
-	defer o.abort()
-	p := a.newProgress("exporting", "events", false)
-	defer p.done()
-	meta := t.Meta()
-	buf := bufio.NewWriterSize(o, 64<<10)
-	w, err := to.open(buf, meta)
-	if err != nil {
-		return o.fail(err)
-	}
-	src := &watched{ctx: ctx, src: t.Events(max(1, evtchn.Seq(part.from))), p: p, total: meta.Events}
-	var ev evtchn.Event
-	written := false
-	for {
-		err := src.Next(&ev)
-		if err == io.EOF || err == nil && part.until != 0 && uint64(ev.Seq) > part.until {
-			break
-		}
-		if err != nil {
-			return err
-		}
-		if part.port != 0 && uint32(ev.Port) != part.port {
-			continue
-		}
-		written = true
-		if err := w.Add(&ev); err != nil {
-			return o.fail(err)
-		}
-	}
-	if err := errors.Join(w.Close(), buf.Flush()); err != nil {
-		return o.fail(err)
-	}
-	if !written {
-		a.say("note: %s has no such events", t.name)
-	}
-	return o.commit()
 }
 
 // exportText writes a trace as text. Its header leaves out the number of events, which the last line gives.

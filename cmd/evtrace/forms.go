@@ -15,8 +15,9 @@ type form struct {
 	name  string
 	about string
 
-	// open begins the output, which is buffered. Errors of w are those of Add and Close.
-	open func(w io.Writer, meta evtchn.Meta) (formWriter, error)
+	// open begins the output, which is buffered. Errors of w are those of Add and Close. cols are those that were asked for, nil for
+	// the form's own.
+	open func(w io.Writer, meta evtchn.Meta, cols []eventColumn) (formWriter, error)
 }
 
 // formWriter takes the events that were chosen, in order. Close writes what comes at the end; it does not close the output.
@@ -25,21 +26,29 @@ type formWriter interface {
 	Close() error
 }
 
-const formTable = "table" // events in columns, for people
+// Forms for export and query alone: nothing reads them back.
+const (
+	formTable = "table" // events in columns, for people
+	formCSV   = "csv"
+	formJSONL = "jsonl"
+)
 
 // forms are the forms of output, in the order in which help lists them.
 var forms = []form{
 	{formText, "one event on a line; whole, it can be imported again", openLines},
 	{formTable, "columns that say in words what each event did", openTable},
+	{formCSV, "comma-separated values, with a header", openCSV},
+	{formJSONL, "a JSON object on each line", openJSONL},
 }
 
-func findForm(name string) *form {
+// findForm finds the form that --to names.
+func findForm(name string) (*form, error) {
 	for i := range forms {
 		if forms[i].name == name {
-			return &forms[i]
+			return &forms[i], nil
 		}
 	}
-	return nil
+	return nil, usageErrorf("", "--to: got %q, want %s%s", name, formNames(" or "), evtchn.Suggest(name, strings.Split(formNames(","), ",")))
 }
 
 func formNames(sep string) string {
@@ -67,28 +76,36 @@ func completeForms(*cobra.Command, []string, string) ([]string, cobra.ShellCompD
 	return list, cobra.ShellCompDirectiveNoFileComp
 }
 
-// lines writes events as lines of the text form, without its header.
-type lines struct {
-	w    io.Writer
-	line []byte
+// rowWriter writes rows that do not depend on each other: several goroutines may make them.
+type rowWriter struct {
+	w      io.Writer
+	append func(b []byte, ev *evtchn.Event) []byte
+	row    []byte
 }
 
-func openLines(w io.Writer, _ evtchn.Meta) (formWriter, error) { return &lines{w: w}, nil }
-
-func (l *lines) Add(ev *evtchn.Event) error {
-	l.line = append(text.AppendEvent(l.line[:0], ev), '\n')
-	_, err := l.w.Write(l.line)
+func (r *rowWriter) Add(ev *evtchn.Event) error {
+	r.row = r.append(r.row[:0], ev)
+	_, err := r.w.Write(r.row)
 	return err
 }
 
-func (l *lines) Close() error { return nil }
+func (r *rowWriter) Close() error { return nil }
 
-// rows writes events as a table.
-type rows struct{ *eventTable }
+// openLines writes events as lines of the text form, without its header.
+func openLines(w io.Writer, _ evtchn.Meta, _ []eventColumn) (formWriter, error) {
+	return &rowWriter{w: w, append: func(b []byte, ev *evtchn.Event) []byte { return append(text.AppendEvent(b, ev), '\n') }}, nil
+}
 
-func openTable(w io.Writer, meta evtchn.Meta) (formWriter, error) {
+// openTable writes the columns that were asked for, or those of the tables that reports have.
+func openTable(w io.Writer, meta evtchn.Meta, cols []eventColumn) (formWriter, error) {
+	if cols != nil {
+		return openColumns(w, meta, cols)
+	}
 	return rows{newEventTable(w, "", &meta)}, nil
 }
+
+// rows writes events as a table whose rows depend on the first.
+type rows struct{ *eventTable }
 
 func (r rows) Add(ev *evtchn.Event) error {
 	r.row(ev, "")

@@ -33,8 +33,8 @@ func (l *listed) Next(ev *evtchn.Event) error {
 	return nil
 }
 
-// writeEvents writes a trace that is in memory to a trace file; - is text on stdout.
-func (a *app) writeEvents(ctx context.Context, meta evtchn.Meta, events []evtchn.Event, out string, force bool) error {
+// writeHeld writes a trace that is in memory to a trace file; - is text on stdout.
+func (a *app) writeHeld(ctx context.Context, meta evtchn.Meta, events []evtchn.Event, out string, force bool) error {
 	src := &listed{events}
 	if out == "-" {
 		w := text.NewWriter(a.out, meta)

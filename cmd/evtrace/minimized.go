@@ -92,7 +92,7 @@ func (m *minimizing) give(ctx context.Context) error {
 	r.Result.Duration = m.result.Trace.Last - m.result.Trace.First
 	m.foremost(w)
 	if f.out != "" && f.out != "-" {
-		if err := m.app.writeEvents(ctx, m.meta, m.events, f.out, f.force); err != nil {
+		if err := m.app.writeHeld(ctx, m.meta, m.events, f.out, f.force); err != nil {
 			return err
 		}
 		r.File = f.out
@@ -108,7 +108,7 @@ func (m *minimizing) give(ctx context.Context) error {
 	case f.json:
 		err = m.app.printJSON(r)
 	case f.out == "-":
-		if err = m.app.writeEvents(ctx, m.meta, m.events, f.out, f.force); err == nil {
+		if err = m.app.writeHeld(ctx, m.meta, m.events, f.out, f.force); err == nil {
 			m.app.say("%s", strings.TrimSpace(m.summary()))
 		}
 	default:

@@ -49,6 +49,17 @@ func otherFile(in, out string) error {
 	return nil
 }
 
+// vacantOut makes sure that text made of an input may be written, before any work is done for it; - is stdout.
+func vacantOut(in, out string, force bool) error {
+	if out == "-" {
+		return nil
+	}
+	if err := otherFile(in, out); err != nil {
+		return err
+	}
+	return vacantText(out, force)
+}
+
 // vacantText is vacant for text, which may also go to a device.
 func vacantText(name string, force bool) error {
 	if st, err := os.Stat(name); err == nil && !st.IsDir() && !st.Mode().IsRegular() {

@@ -38,18 +38,7 @@ func AppendEvent(b []byte, ev *evtchn.Event) []byte {
 	if ev.Port != evtchn.NoPort {
 		b = strconv.AppendUint(append(b, " p"...), uint64(ev.Port), 10)
 	}
-	for i, v := range ev.Args {
-		if i < len(spec.Args) {
-			b = append(b, ' ')
-			b = append(b, spec.Args[i].Name...)
-			b = append(b, '=')
-			b = appendValue(b, spec.Args[i].Type, v)
-		} else if v != 0 {
-			b = append(b, " arg"...)
-			b = append(b, '0'+byte(i), '=')
-			b = strconv.AppendUint(b, v, 10)
-		}
-	}
+	b = appendArgs(b, ev, " ")
 	if spec.Res.Type != evtchn.ArgNone || ev.Res != 0 {
 		b = append(b, " = "...)
 		b = appendValue(b, spec.Res.Type, ev.Res)
@@ -99,4 +88,29 @@ func appendContext(b []byte, c evtchn.Context) []byte {
 		return strconv.AppendInt(append(b, "foreign:"...), int64(c.Num()), 10)
 	}
 	return strconv.AppendUint(append(b, "ctx:"...), uint64(c), 10)
+}
+
+// AppendArgs appends the arguments as the line of ev has them, "target=v5 word=w1", or nothing if there are none.
+func AppendArgs(b []byte, ev *evtchn.Event) []byte { return appendArgs(b, ev, "") }
+
+// appendArgs appends the arguments with blanks between them, the first behind sep.
+func appendArgs(b []byte, ev *evtchn.Event, sep string) []byte {
+	spec := ev.Kind.Spec()
+	for i, v := range ev.Args {
+		if i < len(spec.Args) {
+			b = append(b, sep...)
+			b = append(b, spec.Args[i].Name...)
+			b = append(b, '=')
+			b = appendValue(b, spec.Args[i].Type, v)
+		} else if v != 0 {
+			b = append(b, sep...)
+			b = append(b, "arg"...)
+			b = append(b, '0'+byte(i), '=')
+			b = strconv.AppendUint(b, v, 10)
+		} else {
+			continue
+		}
+		sep = " "
+	}
+	return b
 }

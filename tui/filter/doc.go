@@ -23,7 +23,7 @@
 // The fields of an event:
 //
 //	seq       number of the event
-//	t         time in ns (in ticks where the capture does not give the frequency)
+//	t         time in ns (in ticks where the capture does not give the frequency); also called time
 //	vcpu      that executed it; -1: none
 //	target    vcpu that it acts on
 //	port      0: none
@@ -62,5 +62,6 @@
 // Filters and conditions do not change and may be used by several goroutines at once. Comparisons with constants, sets, and their
 // combinations are evaluated without allocation.
 //
-// It does not look for events, and does not know stores: [Filter.Ports] and [Filter.Kinds] let a scan skip what cannot match.
+// It does not look for events, and does not know stores: [Filter.Ports], [Filter.Kinds], [Filter.VCPUs], [Filter.Seqs] and
+// [Filter.Times] let a scan skip what cannot match. A [Reader] gives the fields of events to those who print or count them.
 package filter

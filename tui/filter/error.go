@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/expr-lang/expr/file"
@@ -13,7 +14,7 @@ import (
 
 // Error says what is wrong with a filter or a condition, and where.
 type Error struct {
-	Column int    // from 1, in characters
+	Column int    // from 1, in characters of the source, whatever lines it has
 	Msg    string // what was found, what was wanted
 }
 
@@ -58,7 +59,40 @@ func fromExpr(err error) *Error {
 	if strings.Contains(msg, `Operator("=")`) {
 		msg += `; in an expression, equality is ==`
 	}
-	return &Error{Column: fe.Column + 1, Msg: msg}
+	return &Error{Column: fe.From + 1, Msg: msg}
+}
+
+// The most columns that Caret shows, and how many of them lie before the place at least.
+const caretWidth, caretBefore = 70, 40
+
+// Caret shows the place in the source: its line, or the part of a long one, and a caret under the place in a second line. Both end with a
+// line feed.
+func (e *Error) Caret(src string) string {
+	runes := []rune(src)
+	at := max(0, min(e.Column-1, len(runes)))
+	from, to := at, at
+	for from > 0 && runes[from-1] != '\n' {
+		from--
+	}
+	for to < len(runes) && runes[to] != '\n' {
+		to++
+	}
+	before, after := "", ""
+	if to-from > caretWidth {
+		if at-from > caretBefore {
+			from, before = at-caretBefore, "..."
+		}
+		if to-from > caretWidth {
+			to, after = from+caretWidth, "..."
+		}
+	}
+	line := []rune(before + string(runes[from:to]) + after)
+	for i, r := range line {
+		if !unicode.IsPrint(r) {
+			line[i] = ' ' // a tab would move the caret
+		}
+	}
+	return string(line) + "\n" + strings.Repeat(" ", len(before)+at-from) + "^\n"
 }
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

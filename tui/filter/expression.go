@@ -81,7 +81,7 @@ func (s *splitter) split(n ast.Node) node {
 			return &negation{s.split(n.Node)}
 		}
 	case *ast.IdentifierNode:
-		if f, ok := fieldByName(n.Value); ok && f.isFlag() {
+		if f, ok := fieldByName(n.Value); ok && f.IsFlag() {
 			return flag(f)
 		}
 	case *ast.CallNode:
@@ -139,7 +139,7 @@ func (s *splitter) script(n ast.Node) node {
 }
 
 // reads reports whether the field is the only thing that the tree reads.
-func reads(n ast.Node, f field) bool {
+func reads(n ast.Node, f Field) bool {
 	r := &readers{only: fieldNames[f]}
 	ast.Walk(&n, r)
 	return r.some && !r.other
@@ -203,7 +203,7 @@ func number(n ast.Node) (operand, bool) {
 			return operand{v: -o.v}, true
 		}
 	case *ast.IdentifierNode:
-		if f, ok := fieldByName(n.Value); ok && f.isNumber() {
+		if f, ok := fieldByName(n.Value); ok && f.IsNumber() {
 			return operand{isField: true, f: f}, true
 		}
 	}
@@ -233,14 +233,14 @@ func splitCompare(left ast.Node, op comparison, right ast.Node) node {
 	if !ok {
 		return nil
 	}
-	if f.isNumber() {
+	if f.IsNumber() {
 		to, ok := number(right)
 		if !ok {
 			return nil
 		}
 		return compareNode(f, op, to)
 	}
-	if text, ok := right.(*ast.StringNode); ok && op <= unequal && !f.isFlag() {
+	if text, ok := right.(*ast.StringNode); ok && op <= unequal && !f.IsFlag() {
 		n := textNode(f, []string{text.Value})
 		if op == unequal {
 			return &negation{n}
@@ -251,7 +251,7 @@ func splitCompare(left ast.Node, op comparison, right ast.Node) node {
 }
 
 // compareNode compares a numeric field with a constant or another one.
-func compareNode(f field, op comparison, to operand) node {
+func compareNode(f Field, op comparison, to operand) node {
 	if !to.isField && op <= unequal {
 		return &numberIn{f, op == unequal, []int64{to.v}}
 	}
@@ -259,7 +259,7 @@ func compareNode(f field, op comparison, to operand) node {
 }
 
 // textNode compares a field of text with alternatives.
-func textNode(f field, texts []string) node {
+func textNode(f Field, texts []string) node {
 	switch f {
 	case fieldKind:
 		var set kindIn
@@ -327,7 +327,7 @@ func splitIn(n *ast.BinaryNode) node {
 			return &conjunction{[]node{&compareAt{a, at, atLeast, lo}, &compareAt{a, at, atMost, hi}}}
 		}
 		if id, ok := n.Left.(*ast.IdentifierNode); ok {
-			if f, ok := fieldByName(id.Value); ok && f.isNumber() {
+			if f, ok := fieldByName(id.Value); ok && f.IsNumber() {
 				return rangeNode(f, lo.v, hi.v)
 			}
 		}
@@ -354,21 +354,21 @@ func splitIn(n *ast.BinaryNode) node {
 	}
 	f, ok := fieldByName(id.Value)
 	switch {
-	case ok && f.isNumber() && texts == nil:
+	case ok && f.IsNumber() && texts == nil:
 		return numbersNode(f, nums)
-	case ok && !f.isNumber() && !f.isFlag() && nums == nil:
+	case ok && !f.IsNumber() && !f.IsFlag() && nums == nil:
 		return textNode(f, texts)
 	}
 	return nil
 }
 
-func numbersNode(f field, nums []int64) node {
+func numbersNode(f Field, nums []int64) node {
 	slices.Sort(nums)
 	return &numberIn{f, false, slices.Compact(nums)}
 }
 
 // rangeNode compares a field with a range that includes both ends. Short ones become sets, which implied understands.
-func rangeNode(f field, lo, hi int64) node {
+func rangeNode(f Field, lo, hi int64) node {
 	const short = 256
 	if lo > hi {
 		return constant(evtchn.Zero)

@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"errors"
 	"math"
 	"strconv"
 	"strings"
@@ -10,11 +11,11 @@ import (
 	"github.com/evtrace/evtrace/evtchn"
 )
 
-// field is something that an event has.
-type field uint8
+// Field is something that an event has: a name of the language. The package documentation says what each means.
+type Field uint8
 
 const (
-	fieldSeq field = iota
+	fieldSeq Field = iota
 	fieldTime
 	fieldVCPU
 	fieldTarget
@@ -34,17 +35,48 @@ const (
 
 var fieldNames = [fields]string{"seq", "t", "vcpu", "target", "port", "word", "res", "cause", "dom", "kind", "ctx", "task", "input", "inferred"}
 
-func fieldByName(name string) (field, bool) {
+// timeAlias is another name of t.
+const timeAlias = "time"
+
+func fieldByName(name string) (Field, bool) {
+	if name == timeAlias {
+		return fieldTime, true
+	}
 	for f, n := range fieldNames {
 		if n == name {
-			return field(f), true
+			return Field(f), true
 		}
 	}
 	return 0, false
 }
 
-func (f field) isNumber() bool { return f < fieldKind }
-func (f field) isFlag() bool   { return f == fieldInput || f == fieldInferred }
+// Fields lists all fields.
+func Fields() []Field {
+	list := make([]Field, fields)
+	for i := range list {
+		list[i] = Field(i)
+	}
+	return list
+}
+
+// ParseField finds a field by its name. The error says what there is, and what was probably meant; more are names that the caller
+// knows besides.
+func ParseField(name string, more ...string) (Field, error) {
+	f, ok := fieldByName(name)
+	if !ok {
+		return 0, errors.New(unknownName(0, "field", name, append(fieldNames[:], more...)).Msg)
+	}
+	return f, nil
+}
+
+// String gives the name.
+func (f Field) String() string { return fieldNames[f] }
+
+// IsNumber reports whether the field is a number; what is neither a number nor a flag is text.
+func (f Field) IsNumber() bool { return f < fieldKind }
+
+// IsFlag reports whether the field is true or false.
+func (f Field) IsFlag() bool { return f == fieldInput || f == fieldInferred }
 
 // maxPort is the highest port of any ABI (FIFO: 2^17 ports).
 const maxPort = 1<<17 - 1
@@ -75,7 +107,7 @@ type interpretation struct {
 	wordBits int
 	scale    float64 // nanoseconds, or ticks of unknown length, per unit of Event.Time
 	tasks    []string
-	err      atomic.Pointer[error]
+	err      atomic.Pointer[failure]
 	scripts  sync.Pool // of *scene
 }
 
@@ -92,7 +124,7 @@ func newInterpretation(meta evtchn.Meta) *interpretation {
 }
 
 // number gives the value of a numeric field.
-func (in *interpretation) number(f field, ev *evtchn.Event) int64 {
+func (in *interpretation) number(f Field, ev *evtchn.Event) int64 {
 	switch f {
 	case fieldSeq:
 		return int64(ev.Seq)
@@ -144,7 +176,10 @@ func (in *interpretation) task(ev *evtchn.Event) string {
 	if ev.Ctx.Class() != evtchn.CtxTask {
 		return ""
 	}
-	n := ev.Ctx.Num()
+	return in.taskName(ev.Ctx.Num())
+}
+
+func (in *interpretation) taskName(n int) string {
 	if n < len(in.tasks) && in.tasks[n] != "" {
 		return in.tasks[n]
 	}
@@ -161,7 +196,7 @@ func taskNumber(name string) int {
 	return -1
 }
 
-func flagOf(f field, ev *evtchn.Event) bool {
+func flagOf(f Field, ev *evtchn.Event) bool {
 	if f == fieldInput {
 		return ev.Input()
 	}

@@ -1,7 +1,7 @@
 package filter
 
 import (
-	"slices"
+	"fmt"
 	"strings"
 	"unicode/utf8"
 
@@ -75,11 +75,11 @@ func (c *Condition) Value(ev *evtchn.Event, st *evtchn.State) evtchn.Bit {
 // String gives the source.
 func (p *program) String() string { return p.src }
 
-// Err gives the first error that an event caused while it was looked at, such as a division by zero, or nil. Such an event
-// does not match.
+// Err gives an error such as a division by zero that an event caused while it was looked at, or nil: that of the first in the trace, of
+// those that were looked at so far. Such an event does not match.
 func (p *program) Err() error {
 	if e := p.in.err.Load(); e != nil {
-		return *e
+		return fmt.Errorf("event #%d: %w", e.seq, fromExpr(e.err))
 	}
 	return nil
 }
@@ -112,6 +112,20 @@ func (p *program) Kinds() (kinds []evtchn.Kind, ok bool) {
 	return kinds, true
 }
 
+// VCPUs lists, in order, the vcpus outside of which nothing matches; ok is false if any vcpu can match.
+func (p *program) VCPUs() (vcpus []evtchn.VCPU, ok bool) {
+	s := implied(p.root, fieldVCPU)
+	if s == nil {
+		return nil, false
+	}
+	for _, v := range s.list {
+		if v == int64(evtchn.VCPU(v)) {
+			vcpus = append(vcpus, evtchn.VCPU(v))
+		}
+	}
+	return vcpus, true
+}
+
 // All reports whether the filter matches every event without looking at it.
 func (f *Filter) All() bool { c, ok := f.root.(constant); return ok && evtchn.Bit(c) == evtchn.One }
 
@@ -135,58 +149,4 @@ func compile(src string, state bool) (*program, error) {
 	}
 	p.root = simplify(root)
 	return p, nil
-}
-
-// set is a sorted set of numbers.
-type set struct{ list []int64 }
-
-func (s *set) has(v int64) bool { _, ok := slices.BinarySearch(s.list, v); return ok }
-
-// implied gives the values of the field outside of which the node is not true, or nil if it does not say.
-func implied(n node, f field) *set {
-	switch n := n.(type) {
-	case constant:
-		if evtchn.Bit(n) != evtchn.One {
-			return &set{}
-		}
-	case *numberIn:
-		if n.f == f && !n.not {
-			return &set{n.list}
-		}
-	case *kindIn:
-		if f == fieldKind {
-			s := &set{}
-			for k := range 256 {
-				if n.has(evtchn.Kind(k)) {
-					s.list = append(s.list, int64(k))
-				}
-			}
-			return s
-		}
-	case *conjunction:
-		var s *set
-		for _, c := range n.list {
-			if t := implied(c, f); t != nil {
-				if s == nil {
-					s = &set{slices.Clone(t.list)}
-				} else {
-					s.list = slices.DeleteFunc(s.list, func(v int64) bool { return !t.has(v) })
-				}
-			}
-		}
-		return s
-	case *disjunction:
-		s := &set{}
-		for _, c := range n.list {
-			t := implied(c, f)
-			if t == nil {
-				return nil
-			}
-			s.list = append(s.list, t.list...)
-		}
-		slices.Sort(s.list)
-		s.list = slices.Compact(s.list)
-		return s
-	}
-	return nil
 }

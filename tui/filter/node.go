@@ -100,15 +100,15 @@ func (n *taskIs) eval(ev *evtchn.Event, _ *evtchn.State, in *interpretation) evt
 	return bitOf(num == n.num || num < len(in.tasks) && n.name != "" && in.tasks[num] == n.name)
 }
 
-type flag field
+type flag Field
 
 func (n flag) eval(ev *evtchn.Event, _ *evtchn.State, _ *interpretation) evtchn.Bit {
-	return bitOf(flagOf(field(n), ev))
+	return bitOf(flagOf(Field(n), ev))
 }
 
 // numberIn compares a field with a set of numbers, which is in order.
 type numberIn struct {
-	f    field
+	f    Field
 	not  bool
 	list []int64
 }
@@ -130,7 +130,7 @@ func (n *numberIn) eval(ev *evtchn.Event, _ *evtchn.State, in *interpretation) e
 // operand is a number: a constant, or a field of the event.
 type operand struct {
 	isField bool
-	f       field
+	f       Field
 	v       int64
 }
 
@@ -182,7 +182,7 @@ func (c comparison) holds(a, b int64) bool {
 
 // compare compares a field with a number.
 type compare struct {
-	f  field
+	f  Field
 	op comparison
 	to operand
 }

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/evtrace/evtrace/evtchn"
+	"github.com/evtrace/evtrace/tui/filter/filtertest"
 )
 
 func randomEvent(t *rapid.T) evtchn.Event {
@@ -21,58 +22,9 @@ func randomEvent(t *rapid.T) evtchn.Event {
 		Args: [3]uint64{uint64(rapid.IntRange(0, 4).Draw(t, "arg"))}}
 }
 
-// expression makes a source that both this package and the bare language take.
+// expression is about small numbers, as those of randomEvent.
 func expression(t *rapid.T, depth int) string {
-	num := func() string { return fmt.Sprint(rapid.IntRange(-1, 5).Draw(t, "number")) }
-	numField := func() string {
-		return rapid.SampledFrom([]string{"seq", "t", "vcpu", "target", "port", "word", "res", "cause", "dom"}).Draw(t, "field")
-	}
-	list := func(one func() string) string {
-		var l []string
-		for range rapid.IntRange(0, 12).Draw(t, "length") {
-			l = append(l, one())
-		}
-		return "[" + strings.Join(l, ", ") + "]"
-	}
-	kind := func() string { return fmt.Sprintf("%q", rapid.SampledFrom(evtchn.Kinds()).Draw(t, "kind").String()) }
-	op := func(ops ...string) string { return " " + rapid.SampledFrom(ops).Draw(t, "op") + " " }
-	in := func() string { return op("in", "not in") }
-	compare := func() string { return op("==", "!=", "<", "<=", ">", ">=") }
-	if depth > 0 && rapid.IntRange(0, 3).Draw(t, "deeper") > 0 {
-		switch rapid.IntRange(0, 4).Draw(t, "node") {
-		case 0:
-			return "!(" + expression(t, depth-1) + ")"
-		case 1, 2:
-			return "(" + expression(t, depth-1) + op("&&", "and") + expression(t, depth-1) + ")"
-		case 3:
-			return "(" + expression(t, depth-1) + op("||", "or") + expression(t, depth-1) + ")"
-		}
-		return "(" + expression(t, depth-1) + " ? " + expression(t, depth-1) + " : " + expression(t, depth-1) + ")"
-	}
-	switch rapid.IntRange(0, 11).Draw(t, "leaf") {
-	case 0, 1:
-		return numField() + compare() + num()
-	case 2:
-		return num() + compare() + numField()
-	case 3:
-		return numField() + compare() + numField()
-	case 4:
-		return numField() + in() + list(num)
-	case 5:
-		a, b := rapid.IntRange(-1, 5).Draw(t, "low"), rapid.IntRange(0, 600).Draw(t, "length")
-		return fmt.Sprintf("%s%s%d..%d", rapid.SampledFrom([]string{"", "1 + "}).Draw(t, "plus")+numField(), in(), a, a+b)
-	case 6:
-		return "kind" + op("==", "!=") + kind()
-	case 7:
-		return "kind" + in() + list(kind)
-	case 8:
-		return "kind" + op("startsWith", "contains", "<") + fmt.Sprintf("%q", rapid.SampledFrom([]string{"sel.", "e", "pend"}).Draw(t, "text"))
-	case 9:
-		return "ctx" + op("==", "!=") + fmt.Sprintf("%q", rapid.SampledFrom(ctxNames[:ctxNamed]).Draw(t, "ctx"))
-	case 10:
-		return "task" + op("==", "!=") + rapid.SampledFrom([]string{`"qemu"`, `""`, `"task:2"`}).Draw(t, "task")
-	}
-	return rapid.SampledFrom([]string{"input", "inferred", "true", "false", "input == true", "port + vcpu > 3", "1.5 < t"}).Draw(t, "other")
+	return filtertest.Expression(t, depth, func(t *rapid.T) int64 { return rapid.Int64Range(-1, 5).Draw(t, "number") })
 }
 
 // What is evaluated here gives what the expression language gives by itself, with an environment made for this test; and what a scan may
@@ -90,6 +42,9 @@ func TestAgainstLanguage(t *testing.T) {
 		f = f.Bind(evtchn.Meta{WordBits: 2, Tasks: []string{"idle", "qemu"}})
 		ports, anyPort := f.Ports()
 		kinds, anyKind := f.Kinds()
+		vcpus, anyVCPU := f.VCPUs()
+		from, until, anySeq := f.Seqs()
+		early, late, anyTime := f.Times()
 		program, err := expr.Compile(src, expr.Env(plainEnv(&evtchn.Event{})), expr.Optimize(false))
 		if err != nil {
 			t.Fatalf("%s: %v", src, err)
@@ -109,6 +64,15 @@ func TestAgainstLanguage(t *testing.T) {
 			}
 			if got && anyKind && !contains(kinds, ev.Kind) {
 				t.Fatalf("%s matches %s, which is not in %v", src, ev.Kind, kinds)
+			}
+			if got && anyVCPU && !contains(vcpus, ev.VCPU) {
+				t.Fatalf("%s matches vcpu %d, which is not in %v", src, ev.VCPU, vcpus)
+			}
+			if got && anySeq && (ev.Seq < from || ev.Seq > until) {
+				t.Fatalf("%s matches event %d, which is not in %d to %d", src, ev.Seq, from, until)
+			}
+			if got && anyTime && (ev.Time < early || ev.Time > late) {
+				t.Fatalf("%s matches time %d, which is not in %d to %d", src, ev.Time, early, late)
 			}
 		}
 		if err := f.Err(); err != nil {

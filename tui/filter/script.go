@@ -29,11 +29,24 @@ func (n *script) eval(ev *evtchn.Event, st *evtchn.State, in *interpretation) ev
 	case err == nil:
 		err = fmt.Errorf("result %v, want true or false", out)
 	}
-	if in.err.Load() == nil {
-		err := fmt.Errorf("event #%d: %w", ev.Seq, fromExpr(err))
-		in.err.CompareAndSwap(nil, &err)
-	}
+	in.failed(ev.Seq, err)
 	return evtchn.Unknown
+}
+
+// failure is what went wrong with an event.
+type failure struct {
+	seq evtchn.Seq
+	err error
+}
+
+// failed keeps the failure of the first event in the trace, whatever goroutine comes to it when.
+func (in *interpretation) failed(seq evtchn.Seq, err error) {
+	for {
+		old := in.err.Load()
+		if old != nil && old.seq <= seq || in.err.CompareAndSwap(old, &failure{seq, err}) {
+			return
+		}
+	}
 }
 
 // scene is what one evaluation of a script needs to itself.
@@ -106,7 +119,7 @@ func (e *env) set(ev *evtchn.Event, st *evtchn.State, in *interpretation) {
 	e.st, e.unknown = st, false
 	for f, p := range [...]*int{fieldSeq: &e.Seq, fieldTime: &e.Time, fieldVCPU: &e.VCPU, fieldTarget: &e.Target, fieldPort: &e.Port,
 		fieldWord: &e.Word, fieldRes: &e.Res, fieldCause: &e.Cause, fieldDom: &e.Dom} {
-		*p = int(in.number(field(f), ev))
+		*p = int(in.number(Field(f), ev))
 	}
 	e.Kind, e.Ctx, e.Task = ev.Kind.String(), ctxNames[ctxIndex(ev.Ctx)], in.task(ev)
 	e.Input, e.Inferred = ev.Input(), ev.Inferred()

@@ -87,7 +87,7 @@ func termLike(name, op, value string) bool {
 		}
 		f, isField := fieldByName(value)
 		_, isArray := arrayByName(value)
-		return !isArray && (!isField || f.isFlag())
+		return !isArray && (!isField || f.IsFlag())
 	}
 	if op == "=" {
 		return true
@@ -96,7 +96,7 @@ func termLike(name, op, value string) bool {
 	if !ok {
 		return false
 	}
-	if f.isNumber() {
+	if f.IsNumber() {
 		_, isField := fieldByName(value)
 		return !isField
 	}
@@ -121,7 +121,7 @@ func (t term) compile() (node, *Error) {
 		if n, err = t.alternatives(f); err == nil && t.op == "!=" {
 			n = &negation{n}
 		}
-	case !f.isNumber():
+	case !f.IsNumber():
 		err = errorAt(t.from, "%s is not a number: want = or !=", t.name)
 	default:
 		var v int64
@@ -144,7 +144,7 @@ func (t term) bare() (node, *Error) {
 }
 
 // alternatives compiles values separated by commas.
-func (t term) alternatives(f field) (node, *Error) {
+func (t term) alternatives(f Field) (node, *Error) {
 	d := &disjunction{}
 	at := t.at
 	for v := range strings.SplitSeq(t.value, ",") {
@@ -194,7 +194,7 @@ func merge(d *disjunction) node {
 }
 
 // oneOf compiles the comparison of a field with one value: a number, a range, a name, a family of kinds.
-func oneOf(at int, f field, v string) (node, *Error) {
+func oneOf(at int, f Field, v string) (node, *Error) {
 	switch {
 	case f == fieldKind:
 		if family, ok := strings.CutSuffix(v, "*"); ok {
@@ -214,7 +214,7 @@ func oneOf(at int, f field, v string) (node, *Error) {
 		return textNode(f, []string{v}), nil
 	case f == fieldTask:
 		return textNode(f, []string{v}), nil
-	case f.isFlag():
+	case f.IsFlag():
 		switch v {
 		case "1", "true", "yes":
 			return flag(f), nil
@@ -263,7 +263,7 @@ func kindFamily(at int, prefix string) (node, *Error) {
 }
 
 // parseNumber reads the value of a numeric field: v3, p65 and w1 as the text form writes them, too, and times with a unit.
-func parseNumber(at int, f field, v string) (int64, *Error) {
+func parseNumber(at int, f Field, v string) (int64, *Error) {
 	switch f {
 	case fieldTime:
 		return parseTime(at, v)

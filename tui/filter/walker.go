@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -101,7 +102,8 @@ func (w *walker) names() []string {
 
 func (w *walker) name(n *ast.IdentifierNode) {
 	from := n.Location().From
-	if _, ok := fieldByName(n.Value); ok {
+	if f, ok := fieldByName(n.Value); ok {
+		n.Value = f.String()
 		return
 	}
 	if a, ok := arrayByName(n.Value); ok {
@@ -206,7 +208,7 @@ func truth(operator string, left, right ast.Node) ast.Node {
 	switch l := left.(type) {
 	case *ast.IdentifierNode:
 		f, ok := fieldByName(l.Value)
-		isBit = ok && f.isFlag()
+		isBit = ok && f.IsFlag()
 	case *ast.CallNode:
 		id, ok := l.Callee.(*ast.IdentifierNode)
 		if ok {
@@ -256,14 +258,14 @@ func (w *walker) word(of, text ast.Node) {
 	}
 }
 
-func (w *walker) vocabulary(from int, f field, text string) {
+func (w *walker) vocabulary(from int, f Field, text string) {
 	if err := checkWord(from, f, text); err != nil {
 		w.fail(err)
 	}
 }
 
 // checkWord says whether the field can be that text.
-func checkWord(from int, f field, text string) *Error {
+func checkWord(from int, f Field, text string) *Error {
 	switch f {
 	case fieldKind:
 		if _, ok := evtchn.ParseKind(text); !ok {
@@ -292,8 +294,28 @@ func unknownKind(from int, name string) *Error {
 	}
 	e := unknownName(from, "kind", name, all)
 	i := strings.LastIndex(e.Msg, " (kinds: ")
-	e.Msg = e.Msg[:i] + " (kinds: " + strings.Join(short, ", ") + ")"
+	msg := e.Msg[:i]
+	if !strings.Contains(msg, "did you mean") {
+		for _, s := range short { // as in unmask, of which there are mask.clear and mask.tac
+			if family, ok := strings.CutSuffix(s, ".*"); ok && strings.Contains(name, family) {
+				msg += fmt.Sprintf("; did you mean one of %s?", strings.Join(kindsOf(family), ", "))
+				break
+			}
+		}
+	}
+	e.Msg = msg + " (kinds: " + strings.Join(short, ", ") + ")"
 	return e
+}
+
+// kindsOf lists the kinds of a family.
+func kindsOf(family string) []string {
+	var names []string
+	for _, k := range evtchn.Kinds() {
+		if strings.HasPrefix(k.String(), family+".") {
+			names = append(names, k.String())
+		}
+	}
+	return names
 }
 
 func construct(n ast.Node) string {
