@@ -91,6 +91,7 @@ func (a *Analyzer) emit(t *portTrack, d *draft, e *ending) {
 		}
 	}
 	a.doubt(t, d, e)
+	a.found(t, d, e)
 	if !a.count(e.kind, d.cause, d.port) {
 		return
 	}
