@@ -59,9 +59,12 @@ type PortUse struct {
 	Peer    uint64 // as in evtchn.PortState
 }
 
+// HasPort reports whether the trace's ABI has the port. It has NoPort, too.
+func (a *Analyzer) HasPort(p evtchn.Port) bool { return int(p) < a.state.Ports() }
+
 // Use gives what a port is in use for now, or was last.
 func (a *Analyzer) Use(p evtchn.Port) PortUse {
-	if p == evtchn.NoPort || int(p) >= a.state.Ports() {
+	if p == evtchn.NoPort || !a.HasPort(p) {
 		return PortUse{Status: evtchn.PortUnknown, Handler: evtchn.HandlerUnknown}
 	}
 	t := a.port(p)

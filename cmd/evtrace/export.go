@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"io"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/evtrace/evtrace/analyze"
 	"github.com/evtrace/evtrace/evtchn"
 	"github.com/evtrace/evtrace/evtchn/text"
 	"github.com/evtrace/evtrace/recorder"
@@ -41,6 +43,12 @@ header: such a piece is to be read, not to be imported. --to table says in words
 			}
 			if err := part.check(cmd); err != nil {
 				return err
+			}
+			switch {
+			case f.whole && part != (stretch{}):
+				return usageErrorf("what reads it can choose a part: docs/"+f.name+".md", "--to %s takes the whole trace, without --from, --until and --port", f.name)
+			case f.binary && out == "-" && isTerminal(a.out):
+				return usageErrorf("-o gives it a file", "--to %s: it is not text, and a terminal cannot show it", f.name)
 			}
 			if out != "-" {
 				if err := otherFile(args[0], out); err != nil {
@@ -101,7 +109,7 @@ func (a *app) exportTo(ctx context.Context, t *trace, out string, force bool, pa
 	defer p.done()
 	meta := t.Meta()
 	buf := bufio.NewWriterSize(o, 64<<10)
-	w, err := to.open(buf, meta)
+	w, err := to.open(buf, formInput{meta: meta, name: filepath.Base(t.name)})
 	if err != nil {
 		return o.fail(err)
 	}
@@ -120,7 +128,9 @@ func (a *app) exportTo(ctx context.Context, t *trace, out string, force bool, pa
 			continue
 		}
 		written = true
-		if err := w.Add(&ev); err != nil {
+		if err := w.Add(&ev); errors.Is(err, analyze.ErrOrder) {
+			return unreadable(about(t.name, err))
+		} else if err != nil {
 			return o.fail(err)
 		}
 	}

@@ -16,7 +16,16 @@ type form struct {
 	about string
 
 	// open begins the output, which is buffered. Errors of w are those of Add and Close.
-	open func(w io.Writer, meta evtchn.Meta) (formWriter, error)
+	open func(w io.Writer, of formInput) (formWriter, error)
+
+	binary bool // a terminal cannot show it
+	whole  bool // it judges the trace, and a part of it would be judged otherwise
+}
+
+// formInput is what a form is made of, apart from its events.
+type formInput struct {
+	meta evtchn.Meta
+	name string // of the trace
 }
 
 // formWriter takes the events that were chosen, in order. Close writes what comes at the end; it does not close the output.
@@ -25,12 +34,17 @@ type formWriter interface {
 	Close() error
 }
 
-const formTable = "table" // events in columns, for people
+// The forms besides text.
+const (
+	formTable = "table" // events in columns, for people
+	formPprof = "pprof"
+)
 
 // forms are the forms of output, in the order in which help lists them.
 var forms = []form{
-	{formText, "one event on a line; whole, it can be imported again", openLines},
-	{formTable, "columns that say in words what each event did", openTable},
+	{name: formText, about: "one event on a line; whole, it can be imported again", open: openLines},
+	{name: formTable, about: "columns that say in words what each event did", open: openTable},
+	{name: formPprof, about: "a profile for go tool pprof: where delays come from", open: openProfile, binary: true, whole: true},
 }
 
 func findForm(name string) *form {
@@ -73,7 +87,7 @@ type lines struct {
 	line []byte
 }
 
-func openLines(w io.Writer, _ evtchn.Meta) (formWriter, error) { return &lines{w: w}, nil }
+func openLines(w io.Writer, _ formInput) (formWriter, error) { return &lines{w: w}, nil }
 
 func (l *lines) Add(ev *evtchn.Event) error {
 	l.line = append(text.AppendEvent(l.line[:0], ev), '\n')
@@ -86,8 +100,8 @@ func (l *lines) Close() error { return nil }
 // rows writes events as a table.
 type rows struct{ *eventTable }
 
-func openTable(w io.Writer, meta evtchn.Meta) (formWriter, error) {
-	return rows{newEventTable(w, "", &meta)}, nil
+func openTable(w io.Writer, of formInput) (formWriter, error) {
+	return rows{newEventTable(w, "", &of.meta)}, nil
 }
 
 func (r rows) Add(ev *evtchn.Event) error {
