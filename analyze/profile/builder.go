@@ -52,7 +52,6 @@ type Builder struct {
 	sums  map[key]*[numValues]int64
 	locs  map[place]int32
 	known []place // by number less 1
-	roles struct{ today bool }
 	rep   *analyze.Report
 	ups   uint64 // passes of the upcall handler so far
 }
@@ -61,7 +60,6 @@ type Builder struct {
 func New(meta evtchn.Meta, opt Options) (*Builder, error) {
 	observed := meta.Source == evtchn.SourceObserved
 	b := &Builder{meta: meta, opt: opt, l: newListing(meta.Policy, observed), sums: make(map[key]*[numValues]int64), locs: make(map[place]int32)}
-	b.roles.today = observed
 	a, err := analyze.NewAnalyzer(meta, analyze.Options{LateAfter: opt.LateAfter, MaxFindings: 1, Episode: b.episode})
 	if err != nil {
 		return nil, err
@@ -177,8 +175,8 @@ func (b *Builder) procOf(s analyze.Step, ep *analyze.Episode) place {
 		return b.l.at(notShown)
 	case evtchn.KindMaskClear, evtchn.KindUpWrite:
 		role = "unmask"
-		if b.roles.today && !(ep.Told.Guest && ep.Told.Seq >= s.Seq) {
-			role = "unmask of today"
+		if b.meta.Source == evtchn.SourceObserved && !(ep.Told.Guest && ep.Told.Seq >= s.Seq) {
+			role = roleToday
 		}
 	case evtchn.KindMaskTAC:
 		role = "EVTCHNOP_unmask"
@@ -203,8 +201,8 @@ func (b *Builder) procOf(s analyze.Step, ep *analyze.Episode) place {
 	if p, ok := b.l.step(role, s.Kind); ok {
 		return p
 	}
-	for i := range b.l.procs {
-		if p := &b.l.procs[i]; p.role == role {
+	for _, p := range b.l.procs {
+		if p.role == role {
 			return b.l.at(p.name)
 		}
 	}
@@ -285,7 +283,7 @@ func (b *Builder) Profile() *pprof.Profile {
 			if start == 0 {
 				start = pl.line
 			}
-			f = &pprof.Function{ID: uint64(len(functions) + 1), Name: pl.name, SystemName: pl.name, Filename: b.l.name, StartLine: start}
+			f = &pprof.Function{ID: uint64(len(functions) + 1), Name: pl.name, SystemName: pl.name, Filename: ListingName, StartLine: start}
 			functions[pl.name] = f
 			p.Function = append(p.Function, f)
 		}
@@ -347,7 +345,7 @@ func (b *Builder) head() *pprof.Profile {
 		say("from the capture %s", b.meta.Origin)
 	}
 	say("times are those of the trace's clock, %s", tr.Clock)
-	say("lines are those of %s: evtrace pprof --listing prints it", b.l.name)
+	say("lines are those of %s: evtrace pprof --listing prints it", ListingName)
 	return p
 }
 

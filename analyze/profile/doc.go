@@ -14,8 +14,8 @@
 //
 // From the root: what the port is in use for, the procedure that exposed it or told a vcpu, the procedure in which a vcpu looked away,
 // the vcpu, and last what the time was spent on: a cause of analyze, or for an event that went well one of three waits. Functions
-// are procedures, and their lines are those of Listing, which describes the policy step by step. A capture has no policy; its
-// listing is that of Linux of today with the unmask of 2005 beside its own.
+// are procedures, and their lines are those of Listing, which describes all of them step by step. A capture has no policy; its
+// procedures are those of Linux of today, and the unmask of 2005 where one told the vcpu that it ran on.
 //
 // # What it refuses to do
 //

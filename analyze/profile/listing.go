@@ -3,11 +3,13 @@ package profile
 import (
 	"bytes"
 	"fmt"
-	"strings"
 
 	"github.com/evtrace/evtrace/analyze"
 	"github.com/evtrace/evtrace/evtchn"
 )
+
+// ListingName is the name of the file that the functions of a profile refer to.
+const ListingName = "evtrace.steps"
 
 // place is a function at a line of the listing.
 type place struct {
@@ -15,13 +17,14 @@ type place struct {
 	line int64
 }
 
-// listing describes a policy step by step, and says where everything stands in it that a stack can name.
+// listing describes the procedures of all policies step by step, and says where everything stands in it that a stack can name. It
+// is the same for all policies, so that profiles of two can be compared line by line; what only a composed policy has comes last.
 type listing struct {
-	name  string // of the file
 	text  bytes.Buffer
 	lines int64
-	start map[string]int64 // by function
-	procs []procedure
+	start map[string]int64      // by function
+	procs []*procedure          // those of the policy
+	known map[string]*procedure // by their steps
 }
 
 type procedure struct {
@@ -29,59 +32,15 @@ type procedure struct {
 	steps      map[evtchn.Kind]int64
 }
 
-// ListingName is the name of the file that functions of the policy's profile refer to. observed: of a capture.
-func ListingName(policy string, observed bool) string {
-	if observed {
-		return "observed.steps"
-	}
-	p, err := evtchn.ParsePolicy(policy)
-	if err != nil {
-		return "unknown.steps"
-	}
-	name := p.String()
-	return strings.NewReplacer("=", "-", ",", "+", "/", "-").Replace(name) + ".steps"
-}
-
-// Listing is the text of that file.
-func Listing(policy string, observed bool) []byte { return newListing(policy, observed).text.Bytes() }
+// Listing is the text of that file. It has what the policy has; "" is good for all that have a name.
+func Listing(policy string) []byte { return newListing(policy, false).text.Bytes() }
 
 func newListing(policy string, observed bool) *listing {
-	l := &listing{name: ListingName(policy, observed), start: make(map[string]int64)}
-	var procs []evtchn.Procedure
-	switch p, err := evtchn.ParsePolicy(policy); {
-	case observed:
-		l.say("The steps of a real system, as far as they are known: Linux of today, and the unmask of 2005 beside its own.")
-		today, _ := evtchn.FindPreset("linux-2021")
-		for _, q := range evtchn.Procedures(today.Policy) {
-			if q.Role == "unmask" {
-				old := evtchn.Procedures(evtchn.Policy{})[0]
-				procs = append(procs, old)
-				q.Role = "unmask of today"
-			}
-			procs = append(procs, q)
-		}
-	case err != nil:
-		l.say("The steps of the policy are not known.")
-	default:
-		l.say("The steps of policy %s, each one indivisible.", p)
-		procs = evtchn.Procedures(p)
-	}
-	l.say("The functions and lines of a profile are those of this file; \"evtrace policies\" explains the policies.")
-	for _, q := range procs {
-		if len(q.Steps) == 0 {
-			continue
-		}
-		l.say("")
-		at := l.say("%s: %s", q.Role, q.Name)
-		l.start[q.Name] = at
-		e := procedure{role: q.Role, name: q.Name, steps: make(map[evtchn.Kind]int64)}
-		for _, s := range q.Steps {
-			n := l.say("    %-14s %s", s.Kind, s.Text)
-			if _, ok := e.steps[s.Kind]; !ok {
-				e.steps[s.Kind] = n
-			}
-		}
-		l.procs = append(l.procs, e)
+	l := &listing{start: make(map[string]int64), known: make(map[string]*procedure)}
+	l.say("The functions and lines of evtrace's profiles. A line of a procedure is one indivisible step; what stands in brackets is")
+	l.say("the policy whose steps they are, where others have a procedure of that name, too. \"evtrace policies\" explains the policies.")
+	for _, pre := range evtchn.Presets() {
+		l.add(pre.Policy, pre.Name)
 	}
 	for _, section := range sections {
 		l.say("")
@@ -100,7 +59,48 @@ func newListing(policy string, observed bool) *listing {
 	}
 	l.say("")
 	l.start[vcpuName(0)] = l.say("vcpus: the one that was told, or looked away, or did it")
+	switch p, err := evtchn.ParsePolicy(policy); {
+	case observed:
+		today, _ := evtchn.FindPreset("linux-2021")
+		l.procs = l.add(today.Policy, today.Name)
+		l.procs[0].role = roleToday // the first is that of unmasking
+		l.procs = append(l.add(evtchn.Policy{}, "")[:1], l.procs...)
+	case err == nil:
+		l.procs = l.add(p, p.String())
+	}
 	return l
+}
+
+// roleToday is what a capture's unmask is, unless it told the vcpu that it ran on, as that of 2005 does.
+const roleToday = "unmask of today"
+
+// add writes the procedures of a policy that are not there yet, and finds all of them.
+func (l *listing) add(p evtchn.Policy, policy string) []*procedure {
+	var list []*procedure
+	for _, q := range evtchn.Procedures(p) {
+		if len(q.Steps) == 0 {
+			continue
+		}
+		id := fmt.Sprint(q.Name, q.Steps)
+		have := l.known[id]
+		if have == nil {
+			have = &procedure{name: q.Name, steps: make(map[evtchn.Kind]int64)}
+			if l.start[q.Name] != 0 {
+				have.name += " [" + policy + "]"
+			}
+			l.known[id] = have
+			l.say("")
+			l.start[have.name] = l.say("%s: %s", q.Role, have.name)
+			for _, s := range q.Steps {
+				n := l.say("    %-14s %s", s.Kind, s.Text)
+				if _, ok := have.steps[s.Kind]; !ok {
+					have.steps[s.Kind] = n
+				}
+			}
+		}
+		list = append(list, &procedure{role: q.Role, name: have.name, steps: have.steps})
+	}
+	return list
 }
 
 func (l *listing) say(format string, args ...any) int64 {
@@ -119,8 +119,7 @@ func (l *listing) vcpu(v evtchn.VCPU) place { return place{vcpuName(v), l.start[
 // step gives the place of a step in the procedure of a role. The first procedure that has one is taken if that one has not.
 func (l *listing) step(role string, k evtchn.Kind) (place, bool) {
 	for pass := range 2 {
-		for i := range l.procs {
-			p := &l.procs[i]
+		for _, p := range l.procs {
 			if n, ok := p.steps[k]; ok && (p.role == role || pass == 1) {
 				return place{p.name, n}, true
 			}

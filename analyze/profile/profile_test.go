@@ -129,10 +129,10 @@ func TestSums(t *testing.T) {
 func TestListing(t *testing.T) {
 	for _, pre := range evtchn.Presets() {
 		p, _ := simulate(t, "seed-port65", pre.Name)
-		lines := strings.Split(string(Listing(pre.Name, false)), "\n")
+		lines := strings.Split(string(Listing(pre.Name)), "\n")
 		for _, l := range p.Location {
 			f, n := l.Line[0].Function, l.Line[0].Line
-			if f.Filename != pre.Name+".steps" || n < 1 || int(n) > len(lines) || f.StartLine < 1 || f.StartLine > n {
+			if f.Filename != ListingName || n < 1 || int(n) > len(lines) || f.StartLine < 1 || f.StartLine > n {
 				t.Errorf("%s: %s at %s:%d, from %d; the listing has %d lines", pre.Name, f.Name, f.Filename, n, f.StartLine, len(lines))
 				continue
 			}
@@ -140,6 +140,22 @@ func TestListing(t *testing.T) {
 				t.Errorf("%s: %s starts at line %d: %q", pre.Name, f.Name, f.StartLine, head)
 			}
 		}
+	}
+}
+
+// All policies that have a name have the same listing; one that is composed may add to its end.
+func TestListings(t *testing.T) {
+	all := Listing("")
+	for _, pre := range evtchn.Presets() {
+		if !bytes.Equal(Listing(pre.Name), all) {
+			t.Errorf("%s has a listing of its own", pre.Name)
+		}
+	}
+	if got := newListing("", true).text.Bytes(); !bytes.Equal(got, all) {
+		t.Error("captures have a listing of their own")
+	}
+	if !bytes.HasPrefix(Listing("bind=quiet,unmask=request,tick=sweep"), all) {
+		t.Error("a composed policy changes what is listed of the others")
 	}
 }
 
@@ -173,7 +189,7 @@ func TestSeed(t *testing.T) {
 
 func TestGolden(t *testing.T) {
 	p, _ := simulate(t, "seed-port65", "xen-2005")
-	for name, got := range map[string]string{"seed-port65.txt": p.String(), "xen-2005.steps": string(Listing("xen-2005", false)), "observed.steps": string(Listing("", true))} {
+	for name, got := range map[string]string{"seed-port65.txt": p.String(), ListingName: string(Listing(""))} {
 		path := filepath.Join("testdata", name)
 		if *update {
 			if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
