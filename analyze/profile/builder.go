@@ -287,7 +287,7 @@ func (b *Builder) Profile() *pprof.Profile {
 			functions[pl.name] = f
 			p.Function = append(p.Function, f)
 		}
-		p.Location = append(p.Location, &pprof.Location{ID: uint64(i + 1), Mapping: m, Address: uint64(i+1) * 16, Line: []pprof.Line{{Function: f, Line: pl.line}}})
+		p.Location = append(p.Location, &pprof.Location{ID: uint64(i + 1), Mapping: m, Line: []pprof.Line{{Function: f, Line: pl.line}}})
 	}
 	sums := make(map[key]*[numValues]int64, len(b.sums))
 	for k, v := range b.sums {
