@@ -30,11 +30,16 @@ func newExport(a *app) *cobra.Command {
 loss. The same trace always gives the same bytes. A FILE that ends in .zst or .gz is compressed.
 
 --from, --until and --port choose a stretch, and events of one port. Then only the lines of the events are written, without a
-header: such a piece is to be read, not to be imported. --to table says in words what each event did.`,
+header: such a piece is to be read, not to be imported. --to table says in words what each event did.
+
+--to pprof adds the trace up for go tool pprof: which delays come from where (docs/pprof.md). --to perfetto writes tracks, slices and
+flows for ui.perfetto.dev and trace_processor (docs/perfetto.md). Both take the whole trace, and judge it.`,
 		Example: `  evtrace export a.evt | grep ' p65'
   evtrace export --from 12359 --until 12369 a.evt
   evtrace export --port 65 --to table a.evt
-  evtrace export a.evt -o a.txt.zst`,
+  evtrace export a.evt -o a.txt.zst
+  evtrace export --to pprof a.evt -o a.pb.gz
+  evtrace export --to perfetto a.evt -o a.pftrace`,
 		Args: exactly(1, "one: the trace"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f := findForm(to)

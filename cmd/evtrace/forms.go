@@ -36,8 +36,9 @@ type formWriter interface {
 
 // The forms besides text.
 const (
-	formTable = "table" // events in columns, for people
-	formPprof = "pprof"
+	formTable    = "table" // events in columns, for people
+	formPprof    = "pprof"
+	formPerfetto = "perfetto"
 )
 
 // forms are the forms of output, in the order in which help lists them.
@@ -45,6 +46,7 @@ var forms = []form{
 	{name: formText, about: "one event on a line; whole, it can be imported again", open: openLines},
 	{name: formTable, about: "columns that say in words what each event did", open: openTable},
 	{name: formPprof, about: "a profile for go tool pprof: where delays come from", open: openProfile, binary: true, whole: true},
+	{name: formPerfetto, about: "tracks, slices and flows for ui.perfetto.dev", open: openPerfetto, binary: true, whole: true},
 }
 
 func findForm(name string) *form {
