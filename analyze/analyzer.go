@@ -17,7 +17,9 @@ type Options struct {
 	// port (Report.Groups). So that no port is hidden by another, the first finding of each further port is held, too, for
 	// at most 256 ports of each kind. 0: 10,000.
 	MaxFindings int
-	_           struct{}
+	// Episode is told of each episode when it is over, and of each finding. The episode is valid during the call. nil: nobody is.
+	Episode func(*Episode)
+	_       struct{}
 }
 
 const defaultMaxFindings = 10_000
@@ -82,6 +84,7 @@ type Analyzer struct {
 	emitted func(d *draft, e *ending) // of every finding, counted or not; nil: nobody asks
 
 	slowestRequest evtchn.Time
+	told           []*portTrack // whose episodes Options.Episode is to be told of
 	domains        []*requestTrack
 }
 
@@ -137,11 +140,19 @@ func (a *Analyzer) Add(ev *evtchn.Event) error {
 	if ev.Seq <= a.last {
 		return fmt.Errorf("%w: number %d after %d, want a higher one", ErrOrder, ev.Seq, a.last)
 	}
+	a.judge(ev)
+	if len(a.told) > 0 {
+		a.tellEpisodes()
+	}
+	return nil
+}
+
+func (a *Analyzer) judge(ev *evtchn.Event) {
+	a.last = ev.Seq
+	a.now = max(a.now, ev.Time)
 	if a.events == 0 {
 		a.first = ev.Time
 	}
-	a.last = ev.Seq
-	a.now = max(a.now, ev.Time)
 	a.events++
 	a.counts[ev.Kind]++
 	if a.deferring && ev.VCPU >= 0 && int(ev.VCPU) < len(a.v) && a.v[ev.VCPU].picked.pending {
@@ -156,7 +167,7 @@ func (a *Analyzer) Add(ev *evtchn.Event) error {
 	if ev.VCPU < evtchn.NoVCPU || int(ev.VCPU) >= len(a.v) || int(ev.Port) >= s.Ports() || !ev.Kind.Valid() ||
 		target < evtchn.NoVCPU || int(target) >= len(a.v) {
 		a.totals.NotRecognised++
-		return nil
+		return
 	}
 	if ev.Ctx.Class() == evtchn.CtxTask && ev.VCPU >= 0 {
 		a.v[ev.VCPU].task = ev.Ctx
@@ -176,7 +187,6 @@ func (a *Analyzer) Add(ev *evtchn.Event) error {
 	for _, p := range s.Changed() {
 		a.settled(p, ev)
 	}
-	return nil
 }
 
 // recorded reports whether the event is a record of its vcpu.
@@ -213,7 +223,7 @@ func (a *Analyzer) port(p evtchn.Port) *portTrack {
 	}
 	t := a.ports[p]
 	if t == nil {
-		t = &portTrack{running: evtchn.NoVCPU, masked: evtchn.Unknown}
+		t = &portTrack{port: p, running: evtchn.NoVCPU, masked: evtchn.Unknown}
 		a.ports[p] = t
 	}
 	return t

@@ -60,5 +60,5 @@ func (a *Analyzer) addLatency(pk *pick, exposedAt evtchn.Time) {
 	if delay > evtchn.Time(a.latency.max) {
 		a.maxDescheduled = a.v[pk.vcpu].waits.within(exposedAt, pk.at)
 	}
-	a.latency.add(delay)
+	a.latency.add(delay, a.clock)
 }

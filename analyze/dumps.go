@@ -58,6 +58,7 @@ func (a *Analyzer) endShown(p evtchn.Port, t *portTrack, kind Kind) {
 	if s.n == 1 || close {
 		kind = KindUnknown
 	}
+	a.alone(p, kind, "", CauseUnknown)
 	if !a.count(kind, CauseUnknown, p) {
 		return
 	}

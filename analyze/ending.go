@@ -94,6 +94,7 @@ func (a *Analyzer) emit(t *portTrack, d *draft, e *ending) {
 	if a.emitted != nil {
 		a.emitted(d, e)
 	}
+	a.found(t, d, e)
 	if !a.count(e.kind, d.cause, d.port) {
 		return
 	}

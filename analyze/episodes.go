@@ -10,6 +10,9 @@ func (a *Analyzer) opened(t *portTrack) {
 	a.cleared(t)
 	a.totals.Episodes++
 	t.open, t.used = true, true
+	if a.opt.Episode != nil {
+		a.noteUse(t.port, t)
+	}
 }
 
 // sinceBefore counts an episode of which the trace shows that it is under way, and not where it began.
@@ -25,6 +28,7 @@ func (a *Analyzer) cleared(t *portTrack) {
 	if t.open {
 		t.open = false
 		a.totals.Cleared++
+		a.ended(t, EndCleared, false)
 	}
 }
 
@@ -37,6 +41,7 @@ func (a *Analyzer) picked(t *portTrack) {
 	if !t.open {
 		a.totals.DeliveredAgain++
 	}
+	a.ended(t, EndDelivered, !t.open)
 	t.open = false
 }
 
@@ -45,6 +50,7 @@ func (a *Analyzer) closed(t *portTrack) {
 	if t.open {
 		t.open = false
 		a.totals.Closed++
+		a.ended(t, EndClosed, false)
 	}
 }
 
@@ -58,19 +64,24 @@ func (a *Analyzer) standing(p evtchn.Port, t *portTrack, decided bool) {
 		return
 	}
 	t.open = false
-	tot := &a.totals
+	tot, end := &a.totals, EndInFlight
 	switch {
 	case s.Pending(p) == evtchn.Zero:
 		tot.Cleared++
+		end = EndCleared
 	case s.Pending(p) == evtchn.One && s.Masked(p) == evtchn.One:
 		tot.MaskedAtEnd++
+		end = EndMasked
 	case !s.Exposed(p) || !decided:
 		tot.UnclearAtEnd++
+		end = EndUnclear
 	case s.Unnoticed(p):
 		tot.UnnoticedAtEnd++
+		end = EndUnnoticed
 	default:
 		tot.InFlight++
 	}
+	a.ended(t, end, false)
 }
 
 // Balance is 0: the episodes less all the ways in which they ended.

@@ -12,6 +12,9 @@ func (a *Analyzer) settled(p evtchn.Port, ev *evtchn.Event) {
 	st := a.step(ev, ev.Target())
 	if ps.ExposedSeq == ev.Seq {
 		t.expose = st
+		if a.opt.Episode != nil {
+			a.noteUse(p, t)
+		}
 		t.addExposure(ev.Time)
 	}
 	if ps.UnnoticedSeq == ev.Seq && !t.delivered {
@@ -154,6 +157,7 @@ func (a *Analyzer) deliver(t *portTrack, pk *pick) {
 	t.handledAt, t.used = pk.seq, true
 	if exposed && !t.delivered && !t.hole.ok() {
 		a.addLatency(pk, exposedAt)
+		a.timed(t, pk, exposedAt)
 		if t.draft == nil && !pk.lucky {
 			a.slowest = max(a.slowest, pk.at-exposedAt)
 		}
@@ -263,7 +267,8 @@ func (a *Analyzer) noteClear(ev *evtchn.Event, target evtchn.VCPU, t *portTrack)
 		// Noticed by clearing: a capture may not show the delivery, and a poller has none.
 		pk := pick{step: st, own: t.sel.ok() && t.sel.target == ev.VCPU && t.sel.seq > t.draft.links[len(t.draft.links)-1].look.seq}
 		if t.draft.exposed {
-			a.latency.add(st.at - t.draft.exposedAt)
+			a.latency.add(st.at-t.draft.exposedAt, a.clock)
+			a.timed(t, &pk, t.draft.exposedAt)
 		}
 		a.closeNoticed(t, &pk)
 	case t.draft != nil:
@@ -347,6 +352,7 @@ func (a *Analyzer) Finish() *Report {
 			a.finishPort(evtchn.Port(i), t)
 		}
 	}
+	a.tellEpisodes()
 	a.finishUnseen()
 	for i := range a.state.V {
 		if a.state.V[i].InUpcall && !a.state.Observed {

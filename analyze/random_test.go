@@ -44,7 +44,8 @@ func TestAnyEvents(t *testing.T) {
 			meta.Unit, meta.NsPerTick = "ticks", rapid.SampledFrom([]float64{0, 1, 0.385, 2}).Draw(t, "ns per tick")
 		}
 		meta.Policy = rapid.SampledFrom(evtchn.Presets()).Draw(t, "policy").Name
-		a, err := NewAnalyzer(meta, Options{LateAfter: evtchn.Time(rapid.IntRange(0, 3).Draw(t, "late after")), MaxFindings: rapid.IntRange(0, 2).Draw(t, "max")})
+		var l ledger
+		a, err := NewAnalyzer(meta, Options{Episode: l.add, LateAfter: evtchn.Time(rapid.IntRange(0, 3).Draw(t, "late after")), MaxFindings: rapid.IntRange(0, 2).Draw(t, "max")})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -58,7 +59,9 @@ func TestAnyEvents(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		checkReport(t, a.Finish())
+		r := a.Finish()
+		checkReport(t, r)
+		l.check(t, a, r)
 	})
 }
 

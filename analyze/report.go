@@ -117,6 +117,7 @@ type Latency struct {
 	P99   int64  `json:"p99"`
 	Max   int64  `json:"max"`
 	Count uint64 `json:"count"`
+	Sum   int64  `json:"sum"` // of all of them
 
 	// By the run states that were recorded beside a capture; 0 without them.
 	MaxDescheduled int64  `json:"max_descheduled,omitempty"` // for how long of Max the vcpu had no physical CPU
@@ -140,6 +141,7 @@ type histogram struct {
 	h     *hdrhistogram.Histogram
 	max   int64
 	count uint64
+	sum   int64 // in the report's unit
 }
 
 // longest is the largest delay that the histogram tells apart, 73 minutes in nanoseconds. Longer ones count as that long.
@@ -147,8 +149,9 @@ const longest = 1 << 42
 
 func newHistogram() histogram { return histogram{h: hdrhistogram.New(1, longest, 3)} }
 
-func (h *histogram) add(d evtchn.Time) {
+func (h *histogram) add(d evtchn.Time, c clock) {
 	v := max(int64(d), 0)
+	h.sum += c.of(evtchn.Time(v))
 	h.count++
 	h.max = max(h.max, v)
 	_ = h.h.RecordValue(min(v, longest)) // in range by construction
@@ -197,7 +200,7 @@ func (a *Analyzer) report() *Report {
 	}
 	if h := &a.latency; h.count > 0 {
 		r.Latency = Latency{P50: c.of(evtchn.Time(h.quantile(50))), P90: c.of(evtchn.Time(h.quantile(90))),
-			P99: c.of(evtchn.Time(h.quantile(99))), Max: c.of(evtchn.Time(h.max)), Count: h.count,
+			P99: c.of(evtchn.Time(h.quantile(99))), Max: c.of(evtchn.Time(h.max)), Count: h.count, Sum: h.sum,
 			MaxDescheduled: c.of(a.maxDescheduled), Excused: a.excused}
 	}
 	for k, n := range a.counts {

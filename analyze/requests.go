@@ -78,6 +78,7 @@ func (a *Analyzer) finishRequests() {
 			continue
 		}
 		since := d.open[0]
+		a.alone(d.port, KindLost, "", CauseUnbound)
 		if a.count(KindLost, CauseUnbound, d.port) {
 			c := a.clock
 			a.findings = append(a.findings, Finding{Kind: KindLost, Port: d.port, Word: a.state.Word(d.port),

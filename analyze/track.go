@@ -85,6 +85,8 @@ type pick struct {
 // portTrack is what is kept of a port: its present episode, and the last of each step that its story may need.
 type portTrack struct {
 	// The port.
+	port    evtchn.Port
+	use     PortUse
 	raise   step    // last send, VIRQ or PIRQ from outside
 	bind    step    // last bind
 	moved   step    // last EVTCHNOP_bind_vcpu
@@ -128,6 +130,8 @@ type portTrack struct {
 	stats     portStats
 	unseen    unseen
 	handledAt evtchn.Seq // last delivery, or clearing, of any episode
+	over      *Episode   // what Options.Episode is told of it
+	told      bool       // it is to be, now
 }
 
 // maxExposures bounds how many moments of exposure are kept of an episode, and maxLinks how many times in vain are told in full.

@@ -125,6 +125,7 @@ func (a *Analyzer) finishUnseen() {
 }
 
 func (a *Analyzer) emitUnseen(p evtchn.Port, u *unseen) {
+	a.alone(p, KindUnknown, "", CauseUnseenUnmask)
 	if !a.count(KindUnknown, CauseUnseenUnmask, p) {
 		return
 	}

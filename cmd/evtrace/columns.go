@@ -114,8 +114,8 @@ func (c eventColumn) isText() bool {
 }
 
 // openCSV writes a header and a row for each event, as RFC 4180 has them but for their ends, which are line feeds.
-func openCSV(w io.Writer, meta evtchn.Meta, cols []eventColumn) (formWriter, error) {
-	l := newLayout(meta, cols)
+func openCSV(w io.Writer, of formInput) (formWriter, error) {
+	l := newLayout(of.meta, of.cols)
 	var head []byte
 	for i, c := range l.cols {
 		if i > 0 {
@@ -168,8 +168,8 @@ func quoteCSV(b []byte, from int, alone bool) []byte {
 }
 
 // openJSONL writes a JSON object for each event.
-func openJSONL(w io.Writer, meta evtchn.Meta, cols []eventColumn) (formWriter, error) {
-	return &rowWriter{w: w, append: newLayout(meta, cols).appendJSON}, nil
+func openJSONL(w io.Writer, of formInput) (formWriter, error) {
+	return &rowWriter{w: w, append: newLayout(of.meta, of.cols).appendJSON}, nil
 }
 
 func (l *layout) appendJSON(b []byte, ev *evtchn.Event) []byte {
@@ -247,8 +247,8 @@ func appendJSONArgs(b []byte, ev *evtchn.Event) []byte {
 }
 
 // openColumns writes a table of the columns.
-func openColumns(w io.Writer, meta evtchn.Meta, cols []eventColumn) (formWriter, error) {
-	l := newLayout(meta, cols)
+func openColumns(w io.Writer, of formInput) (formWriter, error) {
+	l := newLayout(of.meta, of.cols)
 	var head []byte
 	for i, c := range l.cols {
 		from := len(head)

@@ -26,12 +26,17 @@ loss. The same trace always gives the same bytes. A FILE that ends in .zst or .g
 
 --from, --until and --port choose a stretch, and events of one port. Then only the lines of the events are written, without a
 header: such a piece is to be read, not to be imported. --to table says in words what each event did; csv and jsonl are for
-other programs, and do not hold all of an event. Query chooses events by an expression.`,
+other programs, and do not hold all of an event. Query chooses events by an expression.
+
+--to pprof adds the trace up for go tool pprof: which delays come from where (docs/pprof.md). --to perfetto writes tracks, slices and
+flows for ui.perfetto.dev and trace_processor (docs/perfetto.md). Both take the whole trace, and judge it.`,
 		Example: `  evtrace export a.evt | grep ' p65'
   evtrace export --from 12359 --until 12369 a.evt
   evtrace export --port 65 --to table a.evt
   evtrace export --to csv a.evt -o a.csv.gz
-  evtrace export a.evt -o a.txt.zst`,
+  evtrace export a.evt -o a.txt.zst
+  evtrace export --to pprof a.evt -o a.pb.gz
+  evtrace export --to perfetto a.evt -o a.pftrace`,
 		Args: exactly(1, "one: the trace"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f, err := findForm(to)
@@ -40,6 +45,12 @@ other programs, and do not hold all of an event. Query chooses events by an expr
 			}
 			if err := part.check(cmd); err != nil {
 				return err
+			}
+			switch {
+			case f.whole && part != (stretch{}):
+				return usageErrorf("what reads it can choose a part: docs/"+f.name+".md", "--to %s takes the whole trace, without --from, --until and --port", f.name)
+			case f.binary && out == "-" && isTerminal(a.out):
+				return usageErrorf("-o gives it a file", "--to %s: it is not text, and a terminal cannot show it", f.name)
 			}
 			if err := vacantOut(args[0], out, force); err != nil {
 				return err

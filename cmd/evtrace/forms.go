@@ -15,9 +15,18 @@ type form struct {
 	name  string
 	about string
 
-	// open begins the output, which is buffered. Errors of w are those of Add and Close. cols are those that were asked for, nil for
-	// the form's own.
-	open func(w io.Writer, meta evtchn.Meta, cols []eventColumn) (formWriter, error)
+	// open begins the output, which is buffered. Errors of w are those of Add and Close.
+	open func(w io.Writer, of formInput) (formWriter, error)
+
+	binary bool // a terminal cannot show it
+	whole  bool // it judges the trace, and a part of it would be judged otherwise
+}
+
+// formInput is what a form is made of, apart from its events.
+type formInput struct {
+	meta evtchn.Meta
+	name string        // of the trace
+	cols []eventColumn // those that were asked for, nil for the form's own
 }
 
 // formWriter takes the events that were chosen, in order. Close writes what comes at the end; it does not close the output.
@@ -28,17 +37,21 @@ type formWriter interface {
 
 // Forms for export and query alone: nothing reads them back.
 const (
-	formTable = "table" // events in columns, for people
-	formCSV   = "csv"
-	formJSONL = "jsonl"
+	formTable    = "table" // events in columns, for people
+	formCSV      = "csv"
+	formJSONL    = "jsonl"
+	formPprof    = "pprof"
+	formPerfetto = "perfetto"
 )
 
 // forms are the forms of output, in the order in which help lists them.
 var forms = []form{
-	{formText, "one event on a line; whole, it can be imported again", openLines},
-	{formTable, "columns that say in words what each event did", openTable},
-	{formCSV, "comma-separated values, with a header", openCSV},
-	{formJSONL, "a JSON object on each line", openJSONL},
+	{name: formText, about: "one event on a line; whole, it can be imported again", open: openLines},
+	{name: formTable, about: "columns that say in words what each event did", open: openTable},
+	{name: formCSV, about: "comma-separated values, with a header", open: openCSV},
+	{name: formJSONL, about: "a JSON object on each line", open: openJSONL},
+	{name: formPprof, about: "a profile for go tool pprof: where delays come from", open: openProfile, binary: true, whole: true},
+	{name: formPerfetto, about: "tracks, slices and flows for ui.perfetto.dev", open: openPerfetto, binary: true, whole: true},
 }
 
 // findForm finds the form that --to names.
@@ -92,16 +105,16 @@ func (r *rowWriter) Add(ev *evtchn.Event) error {
 func (r *rowWriter) Close() error { return nil }
 
 // openLines writes events as lines of the text form, without its header.
-func openLines(w io.Writer, _ evtchn.Meta, _ []eventColumn) (formWriter, error) {
+func openLines(w io.Writer, _ formInput) (formWriter, error) {
 	return &rowWriter{w: w, append: func(b []byte, ev *evtchn.Event) []byte { return append(text.AppendEvent(b, ev), '\n') }}, nil
 }
 
 // openTable writes the columns that were asked for, or those of the tables that reports have.
-func openTable(w io.Writer, meta evtchn.Meta, cols []eventColumn) (formWriter, error) {
-	if cols != nil {
-		return openColumns(w, meta, cols)
+func openTable(w io.Writer, of formInput) (formWriter, error) {
+	if of.cols != nil {
+		return openColumns(w, of)
 	}
-	return rows{newEventTable(w, "", &meta)}, nil
+	return rows{newEventTable(w, "", &of.meta)}, nil
 }
 
 // rows writes events as a table whose rows depend on the first.

@@ -79,9 +79,9 @@ To see what it is about, run "evtrace demo".`,
 	)
 	root.AddCommand(
 		newRecord(a), newProbes(a), newImport(a), newExport(a), newTUI(a), newAnalyze(a), newDoctor(a),
-		newReplay(a), newExplore(a), newMinimize(a), newQuery(a), newInfo(a), newCheck(a), newVerify(a),
-		newDemo(a), newPolicies(a), newScenarios(a), newVersion(a), newCompletion(a), newExitCodes(),
-		newTraces(),
+		newReplay(a), newExplore(a), newMinimize(a), newQuery(a), newPprof(a), newInfo(a), newCheck(a),
+		newVerify(a), newDemo(a), newPolicies(a), newScenarios(a), newVersion(a), newCompletion(a),
+		newExitCodes(), newTraces(),
 	)
 	root.SetHelpCommand(newHelp(a))
 	layOut(root)

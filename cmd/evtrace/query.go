@@ -52,6 +52,9 @@ such events, as port, kind, vcpu, seq and t tell.
 			if out.form, err = findForm(to); err != nil {
 				return err
 			}
+			if out.form.whole {
+				return usageErrorf("evtrace export --to "+to+" writes the whole trace", "--to: %s judges a whole trace, and query chooses events of it", to)
+			}
 			if cmd.Flag("fields").Changed {
 				if to == formText {
 					return usageErrorf("--to csv, jsonl and table have columns", "--fields: text has all of an event, and cannot do with less")

@@ -169,7 +169,7 @@ func (l eventList) written(t rapid.TB, name string, meta evtchn.Meta, cols []eve
 		t.Fatal(err)
 	}
 	var b bytes.Buffer
-	w, err := f.open(&b, meta, cols)
+	w, err := f.open(&b, formInput{meta: meta, cols: cols})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
+	"github.com/evtrace/evtrace/analyze"
 	"github.com/evtrace/evtrace/evtchn"
 	"github.com/evtrace/evtrace/store"
 	"github.com/evtrace/evtrace/tui/filter"
@@ -199,7 +201,7 @@ func (a *app) writeEvents(ctx context.Context, t *trace, sel *selection, to even
 	p := a.newProgress("reading", "events", false)
 	defer p.done()
 	buf := bufio.NewWriterSize(o, 64<<10)
-	w, err := to.form.open(buf, t.Meta(), to.cols)
+	w, err := to.form.open(buf, formInput{meta: t.Meta(), name: filepath.Base(t.name), cols: to.cols})
 	if err != nil {
 		return o.fail(err)
 	}
@@ -231,7 +233,9 @@ func (a *app) writeEvents(ctx context.Context, t *trace, sel *selection, to even
 		written += uint64(n)
 		if rows == nil {
 			for i := range out.evs[:n] {
-				if err := w.Add(&out.evs[i]); err != nil {
+				if err := w.Add(&out.evs[i]); errors.Is(err, analyze.ErrOrder) {
+					return unreadable(about(t.name, err))
+				} else if err != nil {
 					return o.fail(err)
 				}
 			}

@@ -24,6 +24,8 @@ var arrows = []arrow{
 	{from: "recorder/...", to: []string{"evtchn/..."}, deps: []string{"*"}},
 	{from: "store/...", to: []string{"evtchn/..."}, deps: []string{"*"}},
 	{from: "replay/...", to: []string{"evtchn/..."}, deps: []string{"*"}},
+	{from: "analyze/profile", to: []string{"evtchn", "analyze"}, deps: []string{"github.com/google/pprof/profile"}},
+	{from: "analyze/perfetto", to: []string{"evtchn", "analyze"}, deps: []string{"google.golang.org/protobuf/encoding/protowire"}},
 	{from: "analyze/...", to: []string{"evtchn/...", "replay/..."}, deps: []string{"*"}},
 	{from: "tui/...", to: []string{"evtchn/...", "replay/...", "analyze/..."}, deps: []string{"*"}},
 	{from: "cmd/evtrace/...", to: []string{"evtchn/...", "recorder/...", "store/...", "replay/...", "analyze/...", "tui/...", "fixtures"}, deps: []string{"*"}},
