@@ -120,7 +120,8 @@ type aroundReport struct {
 	Again       int               `json:"again"`  // neighbours in which the finding is there as well
 	Neighbours  []neighbourReport `json:"neighbours"`
 
-	opt around.Options
+	opt  around.Options
+	into string // the directory that traces were written into
 }
 
 type neighbourReport struct {
@@ -313,6 +314,7 @@ func (a *app) writeNeighbours(ctx context.Context, res *around.Result, r *around
 		if err := makeDir(f.out, files, f.force); err != nil {
 			return err
 		}
+		r.into = f.out
 	}
 	for i := range res.Neighbours {
 		name, ok := files[i]
@@ -503,6 +505,15 @@ func (r *aroundReport) text() string {
 	}
 	if r.Finding != "" {
 		row("again", fmt.Sprintf("%s goes wrong in %s of %s as well", r.Finding, group(n64(r.Again)), plural(n64(len(r.Neighbours)), "neighbour")))
+	}
+	if r.into != "" {
+		n := 0
+		for i := range r.Neighbours {
+			if r.Neighbours[i].File != "" {
+				n++
+			}
+		}
+		row("written", fmt.Sprintf("%s into %s", plural(n64(n), "trace"), r.into))
 	}
 	r.table(&b)
 	return b.String()

@@ -34,7 +34,7 @@ again. In a timed scenario what is due within --horizon may come in any order, a
 -o DIR writes the runs that are not clean as traces named by their seeds. The exit code is that of the worst run; 20 if it was stopped and none is
 worse than clean.`
 
-const randomExample = `  evtrace explore --random 1000 --scenario seed-port65 --policy unmask-hypercall
+const randomExample = `  evtrace explore --random 20 --scenario seed-port65 --policy unmask-hypercall
   evtrace explore --random 200 --pct 3 --scenario stale-notify --policy linux-2021 -o failures`
 
 func (f *randomFlags) register(c *cobra.Command) {
@@ -283,6 +283,17 @@ func (r *randomReport) tellFirst(ctx context.Context, w *random.Walker) error {
 	return err
 }
 
+// formula is that of the bound.
+func (r *randomReport) formula() string {
+	switch r.Depth {
+	case 1:
+		return "1/n"
+	case 2:
+		return "1/(n*k)"
+	}
+	return fmt.Sprintf("1/(n*k^%d)", r.Depth-1)
+}
+
 // text tells about random runs.
 func (r *randomReport) text() string {
 	var b strings.Builder
@@ -307,8 +318,8 @@ func (r *randomReport) text() string {
 	}
 	row("measured", fmt.Sprintf("n = %s, k = %s", plural(n64(r.Contexts), "context"), plural(r.Choices, "choice")))
 	if r.Depth > 0 {
-		row("bound", fmt.Sprintf("a bug that needs %s is found by one run with a probability of at least 1/(n*k^%d) = %.2g, by these %s with %.2g",
-			plural(n64(r.Depth), "ordering"), r.Depth-1, r.Bound, plural(n64(r.Runs), "run"), r.Found))
+		row("bound", fmt.Sprintf("a bug that needs %s is found by one run with a probability of at least %s = %.2g, by these %s with %.2g",
+			plural(n64(r.Depth), "ordering"), r.formula(), r.Bound, plural(n64(r.Runs), "run"), r.Found))
 		limits := "n and k are those of a first run, and others may have more"
 		if r.Horizon > 0 {
 			limits = "orders within the horizon only, with these inputs at these times; " + limits
