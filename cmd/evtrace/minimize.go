@@ -21,6 +21,7 @@ import (
 type minimizeFlags struct {
 	keep    string
 	number  bool
+	asIs    bool
 	budget  time.Duration
 	workers int
 	out     string
@@ -51,7 +52,7 @@ records can be left out, never single ones: time before and after, ports, vcpus,
 What was not tried when the budget is over, or when a signal comes (Ctrl-C), is not; the smallest trace so far is still
 written, and --resume FILE goes on with it. The exit code is that of the result's verdict, or then 20.`,
 		Example: `  evtrace minimize a.evt -o small.evt
-  evtrace minimize a.evt --keep lost:65 --fixture fixtures/my-bug
+  evtrace minimize a.evt --keep lost:65 --fixture my-bug
   evtrace minimize a.evt --keep disagree:xen-2005,linux-2021 --budget 30s -o small.evt
   evtrace minimize a.evt --resume small.evt -o small.evt --force`,
 		Args: exactly(1, "one: the trace"),
@@ -60,6 +61,7 @@ written, and --resume FILE goes on with it. The exit code is that of the result'
 	fl := c.Flags()
 	fl.StringVar(&f.keep, "keep", "", "`WHAT` the result must have: a finding, or disagree:P,Q (default: the worst finding)")
 	fl.BoolVar(&f.number, "number", false, "the port must keep its number, too")
+	fl.BoolVar(&f.asIs, "as-is", false, "inputs stay on their vcpus and at their times: only leave some out")
 	fl.DurationVar(&f.budget, "budget", time.Minute, "how long to search (0: no limit)")
 	fl.IntVar(&f.workers, "workers", 0, "attempts at once; the result does not depend on it (0: one for each processor)")
 	fl.StringVarP(&f.out, "out", "o", "", "trace `FILE` for the result, or - for text on stdout")
@@ -118,6 +120,11 @@ func (a *app) minimize(ctx context.Context, name string, f *minimizeFlags) error
 	m := &minimizing{app: a, flags: f, t: t, kept: kept, began: time.Now()}
 	m.report = &minimizeReport{Trace: name}
 	meta := t.Meta()
+	if f.resume != "" && meta.Source == evtchn.SourceSim && meta.Schedule == "" {
+		if m.resumed, err = a.resumedInputs(ctx, t, f.resume); err != nil {
+			return err
+		}
+	}
 	switch {
 	case meta.Source == evtchn.SourceObserved && (kept.policies != nil || f.resume != ""):
 		if f.resume != "" {
@@ -146,6 +153,8 @@ type minimizing struct {
 	began  time.Time
 	report *minimizeReport
 
+	resumed []evtchn.Event // inputs to start from; nil: those of the trace
+
 	meta   evtchn.Meta    // of the result
 	events []evtchn.Event // of the result
 	result *analyze.Report
@@ -158,7 +167,7 @@ func (m *minimizing) options(ctx context.Context) (context.Context, context.Canc
 		ctx, cancel = context.WithTimeout(ctx, m.flags.budget)
 	}
 	p := m.app.newProgress("minimising", "attempts", m.flags.quiet)
-	opt := minimize.Options{Workers: m.flags.workers, Progress: func(g minimize.Progress) {
+	opt := minimize.Options{Workers: m.flags.workers, AsIs: m.flags.asIs, Progress: func(g minimize.Progress) {
 		p.what = fmt.Sprintf("minimising (%s): %s left", g.Phase, group(uint64(g.Left)))
 		p.at(uint64(g.Runs), 0)
 	}}
@@ -229,10 +238,8 @@ func (m *minimizing) recording(ctx context.Context) error {
 		return err
 	}
 	list, guesses := in.Events, [][]int(nil)
-	if m.flags.resume != "" {
-		if list, err = m.resumed(ctx); err != nil {
-			return err
-		}
+	if m.resumed != nil {
+		list = m.resumed
 	} else if m.kept.finding != nil {
 		if guesses, err = minimize.Guesses(m.t.Events(1), m.kept.concern()); err != nil {
 			return err
@@ -305,15 +312,16 @@ func judge(ctx context.Context, in *replay.Inputs, inputs []evtchn.Event, policy
 // disagreement gives the test that the verdicts under two policies are those of the whole.
 func (m *minimizing) disagreement(ctx context.Context, in *replay.Inputs, written evtchn.Policy) (minimize.Test[evtchn.Event], error) {
 	var want []analyze.Verdict
+	var up []bool
 	for _, p := range m.kept.policies {
-		_, r, err := judge(ctx, in, in.Events, p)
+		w, r, err := judge(ctx, in, in.Events, p)
 		if err != nil {
 			return nil, err
 		}
 		if r == nil {
 			return nil, fmt.Errorf("its inputs cannot be run under %s", policyName(p))
 		}
-		want = append(want, r.Verdict)
+		want, up = append(want, r.Verdict), append(up, w.Up(r))
 		m.report.Policies = append(m.report.Policies, minimizePolicy{policyName(p), r.Verdict})
 	}
 	if want[0] == want[1] {
@@ -323,7 +331,7 @@ func (m *minimizing) disagreement(ctx context.Context, in *replay.Inputs, writte
 		fact := minimize.Fact{Holds: true}
 		for i, p := range m.kept.policies {
 			w, r, err := judge(ctx, in, inputs, p)
-			if err != nil || r == nil || r.Verdict != want[i] {
+			if err != nil || r == nil || r.Verdict != want[i] || up[i] && !w.Up(r) {
 				return minimize.Fact{}, err
 			}
 			if len(r.Findings) > 0 {
@@ -337,20 +345,20 @@ func (m *minimizing) disagreement(ctx context.Context, in *replay.Inputs, writte
 	}, nil
 }
 
-// resumed reads the inputs to which an earlier run came.
-func (m *minimizing) resumed(ctx context.Context) ([]evtchn.Event, error) {
-	r, err := m.app.openTrace(ctx, m.flags.resume, inputOptions{})
+// resumedInputs reads the inputs to which an earlier run came.
+func (a *app) resumedInputs(ctx context.Context, t *trace, name string) ([]evtchn.Event, error) {
+	r, err := a.openTrace(ctx, name, inputOptions{})
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	was, is := m.t.Meta(), r.Meta()
+	was, is := t.Meta(), r.Meta()
 	if is.Scenario != was.Scenario || is.Seed != was.Seed || is.Source != was.Source {
-		return nil, usageErrorf("", "--resume: %s is not of the same system as %s: want its scenario and its seed", m.flags.resume, m.t.name)
+		return nil, usageErrorf("", "--resume: %s is not of the same system as %s: want its scenario and its seed", name, t.name)
 	}
 	in, err := replay.ReadInputs(ctx, r)
 	if err != nil {
-		return nil, err
+		return nil, unreadable(about(name, err))
 	}
 	return in.Events, nil
 }
