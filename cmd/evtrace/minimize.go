@@ -121,9 +121,10 @@ func (a *app) minimize(ctx context.Context, name string, f *minimizeFlags) error
 	m.report = &minimizeReport{Trace: name}
 	meta := t.Meta()
 	if f.resume != "" && meta.Source == evtchn.SourceSim && meta.Schedule == "" {
-		if m.resumed, err = a.resumedInputs(ctx, t, f.resume); err != nil {
+		if m.resumed, err = a.openResumed(ctx, t, f.resume); err != nil {
 			return err
 		}
+		defer m.resumed.Close()
 	}
 	switch {
 	case meta.Source == evtchn.SourceObserved && (kept.policies != nil || f.resume != ""):
@@ -153,7 +154,7 @@ type minimizing struct {
 	began  time.Time
 	report *minimizeReport
 
-	resumed []evtchn.Event // inputs to start from; nil: those of the trace
+	resumed *trace // to start from; nil: from the trace itself
 
 	meta   evtchn.Meta    // of the result
 	events []evtchn.Event // of the result
@@ -183,8 +184,11 @@ func (m *minimizing) whole(w *analyze.Watch, r *analyze.Report, inputs int, what
 		keeping = fmt.Sprintf("%s (%s)", f.ID, f.Cause)
 	}
 	m.report.Keep = m.kept.text
-	line := fmt.Sprintf("%s: %s, %s, %s; verdict %s; keeping %s\n", m.t.name, plural(w.Events, "event"), plural(uint64(inputs), what),
-		durationText(m.report.Whole.Duration, m.report.Unit), r.Verdict, keeping)
+	line := fmt.Sprintf("%s: %s, ", m.t.name, plural(w.Events, "event"))
+	if what != "event" {
+		line += plural(uint64(inputs), what) + ", "
+	}
+	line += fmt.Sprintf("%s; verdict %s; keeping %s\n", durationText(m.report.Whole.Duration, m.report.Unit), r.Verdict, keeping)
 	if m.flags.json || m.flags.out == "-" {
 		m.app.say("%s", line[:len(line)-1])
 		return nil
@@ -237,13 +241,16 @@ func (m *minimizing) recording(ctx context.Context) error {
 	if err := m.whole(w, whole, len(in.Events), "input"); err != nil {
 		return err
 	}
-	list, guesses := in.Events, [][]int(nil)
+	from, list := m.t, in.Events
 	if m.resumed != nil {
-		list = m.resumed
-	} else if m.kept.finding != nil {
-		if guesses, err = minimize.Guesses(m.t.Events(1), m.kept.concern()); err != nil {
+		from = m.resumed
+		if list, w, whole, err = m.resume(ctx); err != nil {
 			return err
 		}
+	}
+	guesses, err := m.guesses(from, w, whole)
+	if err != nil {
+		return err
 	}
 	search, cancel, opt, p := m.options(ctx)
 	defer cancel()
@@ -345,22 +352,55 @@ func (m *minimizing) disagreement(ctx context.Context, in *replay.Inputs, writte
 	}, nil
 }
 
-// resumedInputs reads the inputs to which an earlier run came.
-func (a *app) resumedInputs(ctx context.Context, t *trace, name string) ([]evtchn.Event, error) {
+// guesses guesses which inputs of a recording the finding needs.
+func (m *minimizing) guesses(t *trace, w *analyze.Watch, r *analyze.Report) ([][]int, error) {
+	if m.kept.finding == nil {
+		return nil, nil
+	}
+	f := w.Find(r, &m.kept.keep)
+	if f == nil {
+		return nil, nil // the search will say so
+	}
+	return minimize.Guesses(t.Events(1), concern(f))
+}
+
+// openResumed opens the result of an earlier run.
+func (a *app) openResumed(ctx context.Context, t *trace, name string) (*trace, error) {
 	r, err := a.openTrace(ctx, name, inputOptions{})
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close()
-	was, is := t.Meta(), r.Meta()
-	if is.Scenario != was.Scenario || is.Seed != was.Seed || is.Source != was.Source {
+	if was, is := t.Meta(), r.Meta(); is.Scenario != was.Scenario || is.Seed != was.Seed || is.Source != was.Source {
+		r.Close()
 		return nil, usageErrorf("", "--resume: %s is not of the same system as %s: want its scenario and its seed", name, t.name)
 	}
+	return r, nil
+}
+
+// resume reads the inputs to which an earlier run came, and judges what it wrote.
+func (m *minimizing) resume(ctx context.Context) ([]evtchn.Event, *analyze.Watch, *analyze.Report, error) {
+	r := m.resumed
 	in, err := replay.ReadInputs(ctx, r)
 	if err != nil {
-		return nil, unreadable(about(name, err))
+		return nil, nil, nil, unreadable(about(r.name, err))
 	}
-	return in.Events, nil
+	w, err := analyze.NewWatch(r.Meta())
+	if err != nil {
+		return nil, nil, nil, unreadable(about(r.name, err))
+	}
+	src := &watched{ctx: ctx, src: r.Events(1), p: &progress{}}
+	var ev evtchn.Event
+	for {
+		if err = src.Next(&ev); err == io.EOF {
+			return in.Events, w, w.Finish(), nil
+		}
+		if err == nil {
+			err = w.Add(&ev)
+		}
+		if err != nil {
+			return nil, nil, nil, unreadable(about(r.name, err))
+		}
+	}
 }
 
 // gone is about a start that does not have what is to be kept.
