@@ -62,6 +62,9 @@ func runExample(t *testing.T, c *cobra.Command, line string) {
 	if c.Name() == "import" && strings.Contains(line, "--force") {
 		must(t, 0, "import", "-q", filepath.Join(dir, "trace.txt.zst"), "-o", filepath.Join(dir, "dom0.evt"))
 	}
+	if strings.Contains(line, "--resume small.evt") {
+		must(t, 10, "minimize", filepath.Join(dir, "a.evt"), "-o", filepath.Join(dir, "small.evt"), "--force")
+	}
 	if strings.Contains(line, "per_cpu") {
 		for i, text := range []string{"<idle>-0 [000] d.h1. 1.000001: clear: (evtchn_2l_x) port=1\n", "<idle>-0 [001] d.h1. 1.000003: clear: (evtchn_2l_x) port=2\n"} {
 			sub := filepath.Join(dir, "per_cpu", fmt.Sprintf("cpu%d", i))

@@ -146,8 +146,7 @@ func (m *minimizing) reportMD() string {
 		title = fmt.Sprintf("Port %d is %s", f.Port, f.Kind)
 	}
 	fmt.Fprintf(&b, "# %s\n\n", title)
-	fmt.Fprintf(&b, "*`evtrace minimize --keep %s %s`, of a trace of %s and %s.*\n\n", m.kept.text, filepath.Base(m.t.name),
-		plural(r.Whole.Events, "event"), plural(uint64(r.Whole.Inputs), r.InputsAre))
+	fmt.Fprintf(&b, "*`evtrace minimize --keep %s %s`, of a trace of %s.*\n\n", m.kept.text, filepath.Base(m.t.name), plural(r.Whole.Events, "event"))
 	for _, p := range r.Policies {
 		fmt.Fprintf(&b, "- under %s: %s\n", p.Policy, p.Verdict)
 	}

@@ -37,7 +37,7 @@ func parseKeep(s string) (*kept, error) {
 	case head == "disagree":
 		list := splitPolicies(rest)
 		if !more || len(list) != 2 || slices.Contains(list, "") {
-			return nil, usageErrorf("", "--keep: got %q, want two policies, as in disagree:xen-2005,linux-2021", s)
+			return nil, usageErrorf("choices such as unmask=hypercall belong to the preset before them, so a policy of choices alone comes first", "--keep: got %q, want two policies, as in disagree:xen-2005,linux-2021", s)
 		}
 		for _, name := range list {
 			p, err := evtchn.ParsePolicy(name)
@@ -110,9 +110,8 @@ func (k *kept) fact(w *analyze.Watch, r *analyze.Report) minimize.Fact {
 	return minimize.Fact{Holds: true, Switches: w.Switches, Events: w.Events, Decided: evtchn.Time(f.DecidedAt())}
 }
 
-// concern is what the finding rests on in the whole trace.
-func (k *kept) concern() minimize.Concern {
-	f := k.finding
+// concern is what a finding rests on.
+func concern(f *analyze.Finding) minimize.Concern {
 	c := minimize.Concern{Ports: []evtchn.Port{f.Port}, Steps: f.Evidence, Until: max(f.UnnoticedSeq, f.NoticedSeq)}
 	if f.RescuedByPort != evtchn.NoPort {
 		c.Ports = append(c.Ports, f.RescuedByPort)

@@ -20,6 +20,7 @@ import (
 type minimizeFlags struct {
 	keep    string
 	number  bool
+	asIs    bool
 	budget  time.Duration
 	workers int
 	out     string
@@ -50,7 +51,7 @@ records can be left out, never single ones: time before and after, ports, vcpus,
 What was not tried when the budget is over, or when a signal comes (Ctrl-C), is not; the smallest trace so far is still
 written, and --resume FILE goes on with it. The exit code is that of the result's verdict, or then 20.`,
 		Example: `  evtrace minimize a.evt -o small.evt
-  evtrace minimize a.evt --keep lost:65 --fixture fixtures/my-bug
+  evtrace minimize a.evt --keep lost:65 --fixture my-bug
   evtrace minimize a.evt --keep disagree:xen-2005,linux-2021 --budget 30s -o small.evt
   evtrace minimize a.evt --resume small.evt -o small.evt --force`,
 		Args: exactly(1, "one: the trace"),
@@ -59,6 +60,7 @@ written, and --resume FILE goes on with it. The exit code is that of the result'
 	fl := c.Flags()
 	fl.StringVar(&f.keep, "keep", "", "`WHAT` the result must have: a finding, or disagree:P,Q (default: the worst finding)")
 	fl.BoolVar(&f.number, "number", false, "the port must keep its number, too")
+	fl.BoolVar(&f.asIs, "as-is", false, "inputs stay on their vcpus and at their times: only leave some out")
 	fl.DurationVar(&f.budget, "budget", time.Minute, "how long to search (0: no limit)")
 	fl.IntVar(&f.workers, "workers", 0, "attempts at once; the result does not depend on it (0: one for each processor)")
 	fl.StringVarP(&f.out, "out", "o", "", "trace `FILE` for the result, or - for text on stdout")
@@ -117,6 +119,12 @@ func (a *app) minimize(ctx context.Context, name string, f *minimizeFlags) error
 	m := &minimizing{app: a, flags: f, t: t, kept: kept, began: time.Now()}
 	m.report = &minimizeReport{Trace: name}
 	meta := t.Meta()
+	if f.resume != "" && meta.Source == evtchn.SourceSim && meta.Schedule == "" {
+		if m.resumed, err = a.openResumed(ctx, t, f.resume); err != nil {
+			return err
+		}
+		defer m.resumed.Close()
+	}
 	switch {
 	case meta.Source == evtchn.SourceObserved && (kept.policies != nil || f.resume != ""):
 		if f.resume != "" {
@@ -145,6 +153,8 @@ type minimizing struct {
 	began  time.Time
 	report *minimizeReport
 
+	resumed *trace // to start from; nil: from the trace itself
+
 	meta   evtchn.Meta    // of the result
 	events []evtchn.Event // of the result
 	result *analyze.Report
@@ -157,7 +167,7 @@ func (m *minimizing) options(ctx context.Context) (context.Context, context.Canc
 		ctx, cancel = context.WithTimeout(ctx, m.flags.budget)
 	}
 	p := m.app.newProgress("minimising", "attempts", m.flags.quiet)
-	opt := minimize.Options{Workers: m.flags.workers, Progress: func(g minimize.Progress) {
+	opt := minimize.Options{Workers: m.flags.workers, AsIs: m.flags.asIs, Progress: func(g minimize.Progress) {
 		p.what = fmt.Sprintf("minimising (%s): %s left", g.Phase, group(uint64(g.Left)))
 		p.at(uint64(g.Runs), 0)
 	}}
@@ -173,8 +183,11 @@ func (m *minimizing) whole(w *analyze.Watch, r *analyze.Report, inputs int, what
 		keeping = fmt.Sprintf("%s (%s)", f.ID, f.Cause)
 	}
 	m.report.Keep = m.kept.text
-	line := fmt.Sprintf("%s: %s, %s, %s; verdict %s; keeping %s\n", m.t.name, plural(w.Events, "event"), plural(uint64(inputs), what),
-		durationText(m.report.Whole.Duration, m.report.Unit), r.Verdict, keeping)
+	line := fmt.Sprintf("%s: %s, ", m.t.name, plural(w.Events, "event"))
+	if what != "event" {
+		line += plural(uint64(inputs), what) + ", "
+	}
+	line += fmt.Sprintf("%s; verdict %s; keeping %s\n", durationText(m.report.Whole.Duration, m.report.Unit), r.Verdict, keeping)
 	if m.flags.json || m.flags.out == "-" {
 		m.app.say("%s", line[:len(line)-1])
 		return nil
@@ -227,15 +240,16 @@ func (m *minimizing) recording(ctx context.Context) error {
 	if err := m.whole(w, whole, len(in.Events), "input"); err != nil {
 		return err
 	}
-	list, guesses := in.Events, [][]int(nil)
-	if m.flags.resume != "" {
-		if list, err = m.resumed(ctx); err != nil {
+	from, list := m.t, in.Events
+	if m.resumed != nil {
+		from = m.resumed
+		if list, w, whole, err = m.resume(ctx); err != nil {
 			return err
 		}
-	} else if m.kept.finding != nil {
-		if guesses, err = minimize.Guesses(m.t.Events(1), m.kept.concern()); err != nil {
-			return err
-		}
+	}
+	guesses, err := m.guesses(from, w, whole)
+	if err != nil {
+		return err
 	}
 	search, cancel, opt, p := m.options(ctx)
 	defer cancel()
@@ -304,15 +318,16 @@ func judge(ctx context.Context, in *replay.Inputs, inputs []evtchn.Event, policy
 // disagreement gives the test that the verdicts under two policies are those of the whole.
 func (m *minimizing) disagreement(ctx context.Context, in *replay.Inputs, written evtchn.Policy) (minimize.Test[evtchn.Event], error) {
 	var want []analyze.Verdict
+	var up []bool
 	for _, p := range m.kept.policies {
-		_, r, err := judge(ctx, in, in.Events, p)
+		w, r, err := judge(ctx, in, in.Events, p)
 		if err != nil {
 			return nil, err
 		}
 		if r == nil {
 			return nil, fmt.Errorf("its inputs cannot be run under %s", policyName(p))
 		}
-		want = append(want, r.Verdict)
+		want, up = append(want, r.Verdict), append(up, w.Up(r))
 		m.report.Policies = append(m.report.Policies, minimizePolicy{policyName(p), r.Verdict})
 	}
 	if want[0] == want[1] {
@@ -322,7 +337,7 @@ func (m *minimizing) disagreement(ctx context.Context, in *replay.Inputs, writte
 		fact := minimize.Fact{Holds: true}
 		for i, p := range m.kept.policies {
 			w, r, err := judge(ctx, in, inputs, p)
-			if err != nil || r == nil || r.Verdict != want[i] {
+			if err != nil || r == nil || r.Verdict != want[i] || up[i] && !w.Up(r) {
 				return minimize.Fact{}, err
 			}
 			if len(r.Findings) > 0 {
@@ -336,22 +351,55 @@ func (m *minimizing) disagreement(ctx context.Context, in *replay.Inputs, writte
 	}, nil
 }
 
-// resumed reads the inputs to which an earlier run came.
-func (m *minimizing) resumed(ctx context.Context) ([]evtchn.Event, error) {
-	r, err := m.app.openTrace(ctx, m.flags.resume, inputOptions{})
+// guesses guesses which inputs of a recording the finding needs.
+func (m *minimizing) guesses(t *trace, w *analyze.Watch, r *analyze.Report) ([][]int, error) {
+	if m.kept.finding == nil {
+		return nil, nil
+	}
+	f := w.Find(r, &m.kept.keep)
+	if f == nil {
+		return nil, nil // the search will say so
+	}
+	return minimize.Guesses(t.Events(1), concern(f))
+}
+
+// openResumed opens the result of an earlier run.
+func (a *app) openResumed(ctx context.Context, t *trace, name string) (*trace, error) {
+	r, err := a.openTrace(ctx, name, inputOptions{})
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close()
-	was, is := m.t.Meta(), r.Meta()
-	if is.Scenario != was.Scenario || is.Seed != was.Seed || is.Source != was.Source {
-		return nil, usageErrorf("", "--resume: %s is not of the same system as %s: want its scenario and its seed", m.flags.resume, m.t.name)
+	if was, is := t.Meta(), r.Meta(); is.Scenario != was.Scenario || is.Seed != was.Seed || is.Source != was.Source {
+		r.Close()
+		return nil, usageErrorf("", "--resume: %s is not of the same system as %s: want its scenario and its seed", name, t.name)
 	}
+	return r, nil
+}
+
+// resume reads the inputs to which an earlier run came, and judges what it wrote.
+func (m *minimizing) resume(ctx context.Context) ([]evtchn.Event, *analyze.Watch, *analyze.Report, error) {
+	r := m.resumed
 	in, err := replay.ReadInputs(ctx, r)
 	if err != nil {
-		return nil, err
+		return nil, nil, nil, unreadable(about(r.name, err))
 	}
-	return in.Events, nil
+	w, err := analyze.NewWatch(r.Meta())
+	if err != nil {
+		return nil, nil, nil, unreadable(about(r.name, err))
+	}
+	src := &watched{ctx: ctx, src: r.Events(1), p: &progress{}}
+	var ev evtchn.Event
+	for {
+		if err = src.Next(&ev); err == io.EOF {
+			return in.Events, w, w.Finish(), nil
+		}
+		if err == nil {
+			err = w.Add(&ev)
+		}
+		if err != nil {
+			return nil, nil, nil, unreadable(about(r.name, err))
+		}
+	}
 }
 
 // gone is about a start that does not have what is to be kept.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/evtrace/evtrace/analyze"
@@ -25,14 +27,19 @@ func (m *minimizing) capture(ctx context.Context) error {
 	if err := m.kept.find(w, whole, true); err != nil {
 		return err
 	}
-	if err := m.whole(w, whole, len(events), "record"); err != nil {
+	if err := m.whole(w, whole, len(events), "event"); err != nil {
 		return err
 	}
 	f := m.kept.finding
-	c := &minimize.Capture{Meta: meta, Events: events, Ports: m.kept.concern().Ports, From: firstEvidence(f), Until: f.NoticedSeq}
+	c := &minimize.Capture{Meta: meta, Events: events, Ports: concern(f).Ports, From: firstEvidence(f), Until: f.NoticedSeq}
 	for _, seq := range []evtchn.Seq{f.UnnoticedSeq, f.NoticedSeq} {
 		if seq != 0 && (c.From == 0 || seq < c.From) {
 			c.From = seq
+		}
+	}
+	if n := len(f.Evidence); n > 0 && c.Until == 0 { // lost: to the end, unless the port was closed
+		if last := f.Evidence[n-1]; events[last-events[0].Seq].Kind == evtchn.KindPortClose {
+			c.Until = last
 		}
 	}
 	there := make(map[string]bool) // findings of the whole: nothing that was left out may make another
@@ -73,6 +80,37 @@ func (m *minimizing) capture(ctx context.Context) error {
 		m.meta.Notes = append(m.meta.Notes[:len(m.meta.Notes):len(m.meta.Notes)], fmt.Sprintf("minimised to %s: %s of %s left out", f.ID, group(uint64(n)), plural(uint64(len(events)), "event")))
 	}
 	return nil
+}
+
+// goneText lists what was left out of a capture: ports that follow one another together, then the rest.
+func goneText(gone []string) string {
+	var ports []int
+	var rest []string
+	for _, name := range gone {
+		if n, err := strconv.Atoi(strings.TrimPrefix(name, "port ")); err == nil {
+			ports = append(ports, n)
+		} else {
+			rest = append(rest, name)
+		}
+	}
+	slices.Sort(ports)
+	slices.Sort(rest)
+	var parts []string
+	for i := 0; i < len(ports); {
+		j := i + 1
+		for j < len(ports) && ports[j] == ports[j-1]+1 {
+			j++
+		}
+		if j-i > 2 {
+			parts = append(parts, fmt.Sprintf("ports %d to %d", ports[i], ports[j-1]))
+		} else {
+			for _, n := range ports[i:j] {
+				parts = append(parts, fmt.Sprintf("port %d", n))
+			}
+		}
+		i = j
+	}
+	return strings.Join(append(parts, rest...), ", ")
 }
 
 // readAll takes all events into memory.

@@ -15,7 +15,7 @@ import (
 type minimizeReport struct {
 	Trace      string           `json:"trace"`
 	Keep       string           `json:"keep"`       // ID of the finding in the trace, or disagree:P,Q
-	InputsAre  string           `json:"inputs_are"` // input, choice (of a schedule) or record (of a capture)
+	InputsAre  string           `json:"inputs_are"` // input, choice (of a schedule) or event (of a capture)
 	Unit       string           `json:"unit"`       // of times
 	Whole      minimizeSize     `json:"whole"`
 	Result     minimizeSize     `json:"result"`
@@ -151,7 +151,7 @@ func (m *minimizing) foremost(w *analyze.Watch) {
 func (m *minimizing) summary() string {
 	r := m.report
 	s := fmt.Sprintf("%s of %s, ", group(uint64(r.Result.Inputs)), plural(uint64(r.Whole.Inputs), r.InputsAre))
-	if r.InputsAre != "record" {
+	if r.Cut == nil {
 		s += plural(r.Result.Events, "event") + ", "
 	}
 	s += fmt.Sprintf("%s, %s; verdict %s", plural(uint64(r.Result.Switches), "context switch"), durationText(r.Result.Duration, r.Unit), r.Result.Verdict)
@@ -161,7 +161,8 @@ func (m *minimizing) summary() string {
 			s += fmt.Sprintf(", which is port %d of the whole trace: it gets a lower number when others are not bound", m.kept.finding.Port)
 		}
 	}
-	s += ". "
+	sizes := wrap("", s+".", 100)
+	s = ""
 	attempts := fmt.Sprintf("%s in %s", plural(uint64(r.Runs), "attempt"), durationText(time.Since(m.began).Nanoseconds(), "ns"))
 	switch {
 	case r.Stopped:
@@ -175,12 +176,17 @@ func (m *minimizing) summary() string {
 	default:
 		s += attempts + "."
 	}
+	sizes += wrap("", s, 100)
+	s = ""
 	if r.Stays != nil && *r.Stays {
-		s += fmt.Sprintf(" It stays lost if the same inputs run on to %s.", durationText(r.StaysUntil, r.Unit))
+		s += fmt.Sprintf("It stays lost if the same inputs run on to %s.", durationText(r.StaysUntil, r.Unit))
 	} else if r.Stays != nil {
-		s += fmt.Sprintf(" If the same inputs run on to %s, it is no longer lost for good: something that follows from them finds it later.", durationText(r.StaysUntil, r.Unit))
+		s += fmt.Sprintf("If the same inputs run on to %s, it is no longer lost for good: something that follows from them finds it later.", durationText(r.StaysUntil, r.Unit))
 	}
-	return wrap("", s, 100)
+	if s != "" {
+		sizes += wrap("", s, 100)
+	}
+	return sizes
 }
 
 // maxInputsShown is how many inputs the text lists.
@@ -209,13 +215,13 @@ func (m *minimizing) print() error {
 	if c := r.Cut; c != nil {
 		b.WriteString("\nLeft out\n")
 		if c.Before > 0 {
-			fmt.Fprintf(&b, "  %s before, for which a gap stands\n", plural(uint64(c.Before), "record"))
+			fmt.Fprintf(&b, "  %s before, for which a gap stands\n", plural(uint64(c.Before), "event"))
 		}
 		if c.After > 0 {
-			fmt.Fprintf(&b, "  %s after\n", plural(uint64(c.After), "record"))
+			fmt.Fprintf(&b, "  %s after\n", plural(uint64(c.After), "event"))
 		}
 		if len(c.Gone) > 0 {
-			b.WriteString(wrap("  ", "all of "+strings.Join(c.Gone, ", "), 100))
+			b.WriteString(wrap("  ", "all of "+goneText(c.Gone), 100))
 		}
 	}
 	if err := m.story(&b); err != nil {

@@ -8,8 +8,9 @@
 //
 // The result passes the test, and the same start and the same test give the same result, however many workers there are. When ctx
 // is over, the smallest that has been found by then is the result, and Result.Stopped says so. Otherwise the result is 1-minimal: without
-// any single one of its inputs it does not pass. With at most maxExact of them it is Exact: nor does it without several of them. That there
-// is not some quite different set of inputs, which is smaller, nobody promises.
+// any single one of its inputs it does not pass. With at most 11 of them, besides the end, it is Exact: nor does it without several of
+// them. Of a recording with so few inputs all sets are tried, so that none is smaller. Of a longer one there may be some quite different
+// set that is: finding it would take a run for each set there is.
 //
 // # What it refuses to do
 //

@@ -13,9 +13,12 @@ import (
 var ErrGone = errors.New("what is to be kept is not there when the inputs are run")
 
 // Inputs makes a list of inputs of a simulated system small. The list ends with an input of kind end. Guesses are lists of indexes into
-// it: sets of inputs that may do for themselves, the smallest first; without them it only takes longer. Errors are ErrGone, and those of
-// the test.
+// it: sets of inputs that may do for themselves, the smallest first; without them it only takes longer. Errors are ErrGone, about a
+// list without an end, and those of the test.
 func Inputs(ctx context.Context, whole []evtchn.Event, guesses [][]int, test Test[evtchn.Event], opt Options) (*Result[evtchn.Event], error) {
+	if n := len(whole); n == 0 || !isEnd(&whole[n-1]) {
+		return nil, errors.New("minimize: the list of inputs has no end, want an input of kind end last")
+	}
 	s, err := start(ctx, whole, test, &opt)
 	if err != nil {
 		return nil, err
@@ -25,10 +28,14 @@ func Inputs(ctx context.Context, whole []evtchn.Event, guesses [][]int, test Tes
 	}
 	in := &inputs{search: s}
 	s.tell()
-	in.cut()
-	in.guess(whole, guesses)
-	s.phase = "origins"
-	if len(s.best) > maxExact {
+	if len(whole) <= maxExact+1 && s.fact.Events <= maxExactEvents {
+		s.phase = "inputs"
+		s.exact(isEnd) // before the cut, which settles for the finding that comes first
+		in.cut()
+	} else {
+		in.cut()
+		in.guess(whole, guesses)
+		s.phase = "origins"
 		s.reduce(origins(s.best))
 	}
 	minimal, exact := false, false
@@ -39,6 +46,9 @@ func Inputs(ctx context.Context, whole []evtchn.Event, guesses [][]int, test Tes
 		var fewer bool
 		if exact, fewer = s.exact(isEnd); fewer {
 			continue
+		}
+		if opt.AsIs {
+			break
 		}
 		better := in.switches()
 		better = in.times() || better
@@ -56,6 +66,9 @@ func Inputs(ctx context.Context, whole []evtchn.Event, guesses [][]int, test Tes
 
 // maxRounds is how often the whole is gone through again because times or vcpus have changed, which can make another input needless.
 const maxRounds = 12
+
+// maxExactEvents is the longest run of which a few thousand are no trouble.
+const maxExactEvents = 20_000
 
 // inputs is a search over inputs of a simulated system.
 type inputs struct{ *search[evtchn.Event] }

@@ -41,8 +41,13 @@ func Records(ctx context.Context, c *Capture, test func(context.Context, *Cut) (
 	r.window(s, test)
 	r.divide()
 	s.best = r.all()
-	s.phase = "records"
-	s.reduce(s.singles(func(*int) bool { return false }))
+	for {
+		s.phase = "records"
+		s.reduce(s.singles(func(*int) bool { return false }))
+		if s.over() || !r.window(s, test) { // with fewer ports the window may be narrower
+			break
+		}
+	}
 	res, err := s.result()
 	if err != nil {
 		return nil, nil, err
@@ -59,20 +64,12 @@ type records struct {
 	names       []string
 }
 
-// window finds the shortest time that will do, in steps that double: what is left of the beginning, then of the end.
-func (r *records) window(s *search[int], test func(context.Context, *Cut) (Fact, error)) {
+// window finds the shortest time that will do, in steps that double: what is left of the beginning, then of the end. It reports whether it
+// found a shorter one.
+func (r *records) window(s *search[int], test func(context.Context, *Cut) (Fact, error)) bool {
 	s.phase = "window"
-	try := func(ok func(from, until int) bool, n int, span func(n int) (int, int)) {
-		for size := 1; size < n && !s.over(); size *= 2 {
-			from, until := span(size)
-			if ok(from, until) {
-				r.from, r.until = from, until
-				return
-			}
-		}
-	}
 	ok := func(from, until int) bool {
-		f, err := test(s.ctx, r.make(from, until, nil))
+		f, err := test(s.ctx, r.make(from, until, s.best))
 		if err != nil {
 			if !s.over() {
 				s.err = err
@@ -80,18 +77,28 @@ func (r *records) window(s *search[int], test func(context.Context, *Cut) (Fact,
 			return false
 		}
 		s.runs++
-		s.opt.tell(Progress{Phase: s.phase, Left: until - from, Runs: s.runs})
 		if f.Holds {
-			s.fact = f
+			s.fact, r.from, r.until = f, from, until
 		}
+		s.tell()
 		return f.Holds
 	}
+	from, until := r.from, r.until
 	first, _ := slices.BinarySearchFunc(r.Events, r.From, bySeq)
-	try(ok, first, func(n int) (int, int) { return first - n, r.until })
+	for size := 1; first-size > r.from && !s.over(); size *= 2 {
+		if ok(first-size, r.until) {
+			break
+		}
+	}
 	if r.Until != 0 {
 		last, _ := slices.BinarySearchFunc(r.Events, r.Until, bySeq)
-		try(ok, len(r.Events)-last, func(n int) (int, int) { return r.from, last + n })
+		for size := 1; last+size < r.until && !s.over(); size *= 2 {
+			if ok(r.from, last+size) {
+				break
+			}
+		}
 	}
+	return r.from != from || r.until != until
 }
 
 func bySeq(ev evtchn.Event, seq evtchn.Seq) int {
@@ -214,5 +221,8 @@ func (r *records) make(from, until int, units []int) *Cut {
 		c.Meta.Complete = false
 	}
 	c.Meta.Events = uint64(len(c.Events))
+	if len(c.Events) < len(r.Events) && c.Meta.Unordered == 0 {
+		c.Meta.Counts = nil // they are of the whole
+	}
 	return c
 }

@@ -23,6 +23,8 @@ type Test[T any] func(ctx context.Context, candidate []T) (Fact, error)
 type Options struct {
 	// Workers is how many candidates are tested at once. The result does not depend on it. 0: one.
 	Workers int
+	// AsIs leaves inputs on their vcpus and at their times, apart from the end. A list of inputs is then only made shorter.
+	AsIs bool
 	// Progress is called whenever a candidate was adopted, and now and then between.
 	Progress func(Progress)
 
@@ -63,7 +65,11 @@ type search[T any] struct {
 func start[T any](ctx context.Context, whole []T, test Test[T], opt *Options) (*search[T], error) {
 	s := &search[T]{ctx: ctx, test: test, opt: opt, best: whole, phase: "whole"}
 	f, err := test(ctx, whole)
-	if err != nil {
+	switch {
+	case ctx.Err() != nil:
+		s.stopped, s.fact.Holds = true, true // as far as anybody knows
+		return s, nil
+	case err != nil:
 		return nil, err
 	}
 	s.runs, s.fact = 1, f
@@ -212,7 +218,7 @@ func (s *search[T]) exact(stays func(*T) bool) (all, changed bool) {
 		return false, false
 	}
 	base := s.best
-	for size := 0; size < n-1; size++ {
+	for size := 0; size < n; size++ {
 		var sets []uint
 		for set := uint(0); set < 1<<n; set++ {
 			if ones(set) == size {
