@@ -13,8 +13,8 @@ import (
 // fewOfEach is how many rows a kind of finding has in the table at least.
 const fewOfEach = 3
 
-// heaviest gives the findings in the order of the text: see heavier.
-func (r *Report) heaviest() []*Finding {
+// Heaviest gives the findings in the order of the text: the worse kind first, then the better evidence, then the longer delay.
+func (r *Report) Heaviest() []*Finding {
 	list := make([]*Finding, len(r.Findings))
 	for i := range r.Findings {
 		list[i] = &r.Findings[i]
@@ -23,8 +23,8 @@ func (r *Report) heaviest() []*Finding {
 	return list
 }
 
-// choose gives the findings that a table of so many rows shows: some of each kind, the first ones.
-func choose(findings []*Finding, rows int) []*Finding {
+// Choose gives the findings that a table of so many rows shows: some of each kind, the first ones. Negative rows take all.
+func Choose(findings []*Finding, rows int) []*Finding {
 	if rows < 0 || rows >= len(findings) {
 		rows = len(findings)
 	}
@@ -64,7 +64,7 @@ func heavier(a, b *Finding) int {
 
 // table lists further findings, one on a line, and counts those that it leaves out. The first ones were told in full.
 func (p *page) table(r *Report, findings []*Finding, full, rows int) {
-	list := choose(findings[full:], rows)
+	list := Choose(findings[full:], rows)
 	if len(list) > 0 {
 		const row = "%-18s %5s  %-4s %-12s %-8s %-7s %-8s "
 		p.line(row+"cause", "finding", "owner", "left", "exposed", "delay", "rescuer", "evidence")

@@ -109,13 +109,13 @@ func (a *app) writeReport(r *analyze.Report, t *trace, opt analyze.TextOptions, 
 	if err := r.WriteText(&b, opt); err != nil {
 		return err
 	}
-	if !events || len(r.Findings) == 0 || firstEvidence(&r.Findings[0]) == 0 {
+	if !events || len(r.Findings) == 0 || r.Findings[0].FirstSeq() == 0 {
 		return a.print(b.String())
 	}
 	f, meta := &r.Findings[0], t.Meta()
 	var table strings.Builder
 	fmt.Fprintf(&table, "\nEvents of %s\n", f.ID)
-	if err := writeEvidence(&table, "  ", f, &meta, t.Events(firstEvidence(f))); err != nil {
+	if err := writeEvidence(&table, "  ", f, &meta, t.Events(f.FirstSeq())); err != nil {
 		return err
 	}
 	body, next, _ := strings.Cut(b.String(), "\nNext\n")
