@@ -135,8 +135,8 @@ The exit code says whether the report could be written, not what it says: for th
 			if err != nil {
 				return err
 			}
-			if f.full < 1 || f.full > maxFull {
-				return usageErrorf("", "--full: got %d, want 1 to %d", f.full, maxFull)
+			if f.full < 0 || f.full > maxFull {
+				return usageErrorf("", "--full: got %d, want 0 to %d", f.full, maxFull)
 			}
 			if err := f.check(args[0]); err != nil {
 				return err
@@ -157,7 +157,7 @@ The exit code says whether the report could be written, not what it says: for th
 	}
 	f.add(c)
 	c.Flags().StringVar(&to, "to", "", "`FORM` to write: html, md or txt (default: by the name of the file)")
-	c.Flags().IntVar(&f.full, "full", 3, "`HOW` many findings are told with pictures and events; the others are listed or counted")
+	c.Flags().IntVar(&f.full, "full", 0, "`HOW` many findings are told with pictures and events; others are listed or counted (default: one of each kind, cause and port, up to 3)")
 	c.Flags().BoolVar(&json, "json", false, "the document as JSON")
 	return c
 }
@@ -284,5 +284,5 @@ func fileDigest(name string) (*page.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	return &page.File{Name: filepath.Base(name), Bytes: n, SHA256: hex.EncodeToString(h.Sum(nil))}, nil
+	return &page.File{Name: shellWord(filepath.Base(name)), Bytes: n, SHA256: hex.EncodeToString(h.Sum(nil))}, nil
 }

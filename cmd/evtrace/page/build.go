@@ -39,14 +39,14 @@ type Origin struct {
 
 // File is a file that was read.
 type File struct {
-	Name   string
+	Name   string // as it stands in commands
 	Bytes  int64
 	SHA256 string // in hexadecimal
 }
 
 // Options say how much a document holds. The zero value is good.
 type Options struct {
-	Full  int    // findings told with picture, events and state; 0: 3
+	Full  int    // findings told with picture, events and state; 0: one of each kind, cause and port, up to 3
 	Rows  int    // further findings in the table; 0: 40
 	First string // ID of the finding to tell first; "": the worst
 	_     struct{}
@@ -58,9 +58,6 @@ func (o *Options) validate() error {
 		return fmt.Errorf("page: %d findings in full and %d in the table, want 0 or more", o.Full, o.Rows)
 	case o.Full > 50:
 		return fmt.Errorf("page: %d findings in full, want at most 50", o.Full)
-	}
-	if o.Full == 0 {
-		o.Full = 3
 	}
 	if o.Rows == 0 {
 		o.Rows = 40
@@ -89,7 +86,10 @@ func New(in Input, opt Options) (*Document, error) {
 		f := m.order[i]
 		m.order = slices.Insert(slices.Delete(m.order, i, i+1), 0, f)
 	}
-	d := &Document{Title: "evtrace report: " + in.Name, Verdict: m.r.Verdict, Headline: sentence(m.r.Headline()), Lead: m.lead(), Facts: m.r.Facts()}
+	if m.opt.Full == 0 {
+		m.opt.Full = m.distinct()
+	}
+	d := &Document{Title: "evtrace report: " + in.Name, Verdict: m.r.Verdict, Headline: headline(m.r), Lead: m.lead(), Facts: m.r.Facts()}
 	story, err := m.story()
 	if err != nil {
 		return nil, err
@@ -101,6 +101,32 @@ func New(in Input, opt Options) (*Document, error) {
 		}
 	}
 	return d, nil
+}
+
+// headline is the verdict in a sentence that does not begin with it.
+func headline(r *analyze.Report) string {
+	s := r.Headline()
+	if head, rest, ok := strings.Cut(s, ": "); ok && strings.HasPrefix(head, string(r.Verdict)) {
+		s = rest
+	}
+	return sentence(s)
+}
+
+// maxDistinct is how many findings are told in full if nobody says.
+const maxDistinct = 3
+
+// distinct puts findings that differ in kind, cause or port before those that repeat them, and says how many differ, at most maxDistinct.
+func (m *maker) distinct() int {
+	n := 0
+	for i := 0; i < len(m.order) && n < maxDistinct; i++ {
+		f := m.order[i]
+		if slices.ContainsFunc(m.order[:n], func(g *analyze.Finding) bool { return g.Kind == f.Kind && g.Cause == f.Cause && g.Port == f.Port }) {
+			continue
+		}
+		m.order = slices.Insert(slices.Delete(m.order, i, i+1), n, f)
+		n++
+	}
+	return max(n, 1)
 }
 
 // lead says what the report is about.
@@ -188,7 +214,11 @@ func (m *maker) missing() *Section {
 func (m *maker) reproduce() *Section {
 	s := &Section{ID: "reproduce", Title: "How to reproduce this", Level: 2}
 	o := &m.in.Origin
-	s.Blocks = append(s.Blocks, Block{Commands: append(slices.Clone(o.Commands), commands(m.r.Next(m.in.Name))...)})
+	list := append(slices.Clone(o.Commands), commands(m.r.Next(m.in.Name))...)
+	for _, f := range o.Files {
+		list = append(list, Command{Line: "sha256sum " + f.Name, What: f.SHA256})
+	}
+	s.Blocks = append(s.Blocks, Block{Commands: list})
 	t := &Table{Caption: "What was used", Columns: []Column{{Name: "what"}, {Name: "which"}}}
 	row := func(name, value string) {
 		if value != "" {
@@ -208,7 +238,6 @@ func (m *maker) reproduce() *Section {
 	}
 	for _, f := range o.Files {
 		row("file", fmt.Sprintf("%s, %s", f.Name, count(uint64(f.Bytes), "byte")))
-		row("its SHA-256", f.SHA256)
 	}
 	s.table(t)
 	return s

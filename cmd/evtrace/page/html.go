@@ -71,7 +71,7 @@ func contents(d *Document) []Section {
 }
 
 // eventNumber is how texts name an event.
-var eventNumber = regexp.MustCompile(`#(\d+)`)
+var eventNumber = regexp.MustCompile(`\B#(\d+)`)
 
 // linked escapes a text, and makes links of the events that have a row in the page.
 func linked(s string, ids map[string]bool) template.HTML {

@@ -24,8 +24,8 @@ type Bucket struct {
 	Text  string `json:"text"` // what that is
 }
 
-// Curve says for each of its points which share of the events had not been taken up after that time: exactly, for a point is the longest
-// delay of a bucket.
+// Curve says for each of its points which share of the events had not been taken up after that time: exactly, for points are the beginning of
+// a bucket and the longest delay in it.
 type Curve struct {
 	Name   string  `json:"name"`
 	Points []Point `json:"points"`
@@ -113,7 +113,11 @@ func (m *maker) curves() []Curve {
 		if p.Observed || !p.Predicted && p.Policy == m.in.Policies.RecordedPolicy || len(p.Buckets) == 0 {
 			continue
 		}
-		list = append(list, m.curve(p.Policy, p.Buckets, p.Lost, p.MaxDelay))
+		name := p.Policy
+		if p.Predicted {
+			name += " (predicted)"
+		}
+		list = append(list, m.curve(name, p.Buckets, p.Lost, p.MaxDelay))
 	}
 	rank := make([]int, len(list))
 	for i := range rank {
@@ -154,8 +158,9 @@ func (m *maker) curve(name string, buckets []analyze.Bucket, lost uint64, slowes
 	}
 	left := c.Total
 	for i := range buckets {
+		from := Point{buckets[i].From, float64(left) / float64(max(c.Total, 1))}
 		left -= buckets[i].Count
-		c.Points = append(c.Points, Point{buckets[i].Worst.Delay, float64(left) / float64(max(c.Total, 1))})
+		c.Points = append(c.Points, from, Point{buckets[i].Worst.Delay, float64(left) / float64(max(c.Total, 1))})
 	}
 	return c
 }

@@ -9,11 +9,10 @@ import (
 
 // Measures of a drawn distribution.
 const (
-	latLeft  = 76.0
-	latPlot  = 560.0
-	latLabel = 250.0 // room for the names of lines
-	latHigh  = 250.0
-	latBars  = 96.0
+	latLeft = 76.0
+	latPlot = 560.0
+	latHigh = 250.0
+	latBars = 96.0
 )
 
 // styles of the lines that are told apart: by colour, by dashes, and by their names.
@@ -24,14 +23,15 @@ var lineStyles = []struct {
 
 // draw draws the curves, and the buckets below them.
 func (l *Latency) draw(p *picture, top float64) {
-	p.w = latLeft + latPlot + latLabel
+	names := boldWidth("deliveries of this trace")
+	for i := range l.Curves {
+		names = max(names, boldWidth(l.Curves[i].Label))
+	}
+	p.w = latLeft + latPlot + 20 + names + 8
 	lo, hi, least := math.Inf(1), 1.0, 1.0
 	for i := range l.Curves {
 		c := &l.Curves[i]
 		for _, pt := range c.Points {
-			if pt.Delay > 0 {
-				lo = min(lo, float64(pt.Delay))
-			}
 			hi = max(hi, float64(pt.Delay))
 		}
 		if c.Total > 0 {
@@ -39,14 +39,17 @@ func (l *Latency) draw(p *picture, top float64) {
 		}
 	}
 	for _, b := range l.Buckets {
-		lo, hi = min(lo, float64(max(b.From, 1))), max(hi, float64(b.To))
+		if b.From > 0 {
+			lo = min(lo, float64(b.From))
+		}
+		hi = max(hi, float64(b.To))
 	}
 	if math.IsInf(lo, 1) {
 		lo = 1
 	}
 	top += 26
 	bottom := top + latHigh
-	x := newLogScale(lo*.9, hi*1.25, latLeft, latLeft+latPlot)
+	x := newLogScale(lo*.7, hi*1.25, latLeft, latLeft+latPlot)
 	y := newLogScale(least*.7, 1, bottom, top)
 	p.text(8, top-14, "share of events still waiting", "start", roleDim, "")
 	for _, v := range y.decades(6) {
@@ -142,7 +145,8 @@ func (l *Latency) bars(p *picture, x logScale, top, bottom float64) {
 	}
 	scale := newLogScale(.5, float64(most), bottom, top+8)
 	for _, b := range l.Buckets {
-		x1, x2 := x.pos(float64(max(b.From, 1))), x.pos(float64(b.To))
+		x1, x2 := x.pos(float64(b.From)), x.pos(float64(b.To))
+		x2 = max(x2, x1+6) // that of no delay at all has no width
 		if !p.bare {
 			p.rect(x1+.5, scale.pos(float64(b.Count)), max(x2-x1-1, 1), bottom-scale.pos(float64(b.Count)), roleKey, "")
 			continue

@@ -9,7 +9,7 @@ import (
 // Markdown writes the document for the issue tracker of GitHub and its like. Pictures are drawn in characters. Errors are those of w.
 func (d *Document) Markdown(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# %s\n\n**%s** %s\n\n", prose(d.Title), strings.ToUpper(string(d.Verdict)), prose(d.Headline))
+	fmt.Fprintf(&b, "# %s\n\n**%s.** %s\n\n", prose(d.Title), strings.ToUpper(string(d.Verdict)), prose(d.Headline))
 	for _, t := range d.Lead {
 		b.WriteString(prose(t) + "\n\n")
 	}

@@ -146,7 +146,10 @@ const (
 )
 
 // textWidth is how wide a text is at most, nearly: fonts differ.
-func textWidth(s string) float64 { return float64(columns(s)) * textSize * 0.58 }
+func textWidth(s string) float64 { return float64(columns(s)) * textSize * 0.6 }
+
+// boldWidth is the same for bold text.
+func boldWidth(s string) float64 { return float64(columns(s)) * textSize * 0.66 }
 
 // letters is how many characters fit.
 func letters(width float64) int { return int(width / textWidth("x")) }

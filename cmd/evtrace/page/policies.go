@@ -66,7 +66,11 @@ func (m *maker) policies() *Section {
 		return s
 	}
 	bars := m.bars()
-	s.figure(&Figure{ID: FigurePolicies, Title: "Slowest delivery and hypercalls by policy", Policies: bars, Alt: bars.alt(),
+	title := "Slowest delivery and hypercalls by policy"
+	if p.Predicted {
+		title += ": predicted, but for the first row"
+	}
+	s.figure(&Figure{ID: FigurePolicies, Title: title, Policies: bars, Alt: bars.alt(),
 		Caption: "Left: the time from exposure to handler of the slowest delivery, on a logarithmic scale; never: at least one event was lost. Right: event-channel hypercalls. A policy " +
 			"that is clean here may lose events in another order of things: evtrace policies says of which that is known."})
 	s.table(m.policyTable())

@@ -15,7 +15,7 @@ func (d *Document) Text(w io.Writer) error {
 	p.para("", clean(d.Title))
 	p.line(strings.Repeat("=", min(columns(clean(d.Title)), textColumns)))
 	p.line("")
-	p.para("", "Verdict: "+d.Headline)
+	p.para("", "Verdict: "+strings.ToUpper(string(d.Verdict))+". "+d.Headline)
 	p.line("")
 	for _, t := range d.Lead {
 		p.para("", t)
@@ -106,7 +106,9 @@ func (p *plain) section(s *Section) {
 		case len(b.Commands) > 0:
 			for _, c := range b.Commands {
 				if c.What != "" {
-					p.para("# ", c.What)
+					for _, l := range wrapped(clean(c.What), textColumns-2, "") {
+						p.line("# " + l)
+					}
 				}
 				p.line(clean(c.Line)) // whole: it is to be copied
 			}

@@ -28,14 +28,42 @@ type Moment struct {
 	Seq      evtchn.Seq   `json:"seq"` // 0: the end of the trace
 	Step     string       `json:"step"`
 	What     string       `json:"what"`
-	Lane     int          `json:"lane"`  // of the vcpu that did it; -1: none
-	Told     int          `json:"told"`  // lane of the vcpu that it told; -1: none
-	About    bool         `json:"about"` // it is about the port
+	Lane     int          `json:"lane"`           // of the vcpu that did it; -1: none
+	Told     int          `json:"told"`           // lane of the vcpu that it told; -1: none
+	Port     Touch        `json:"port,omitempty"` // what it does to the port
 	Turn     analyze.Turn `json:"turn,omitempty"`
 	Inferred bool         `json:"inferred,omitempty"`
 	After    string       `json:"after,omitempty"` // time since the column before
-	Break    bool         `json:"break,omitempty"` // that is much longer than others
+	Break    bool         `json:"break,omitempty"` // with so many events in it that what the vcpus did is left out
 	Skipped  uint64       `json:"skipped,omitempty"`
+}
+
+// Touch is what an event does to the bits of a port.
+type Touch string
+
+// The touches.
+const (
+	TouchNone  Touch = ""
+	TouchRead  Touch = "reads"
+	TouchWrite Touch = "writes"
+)
+
+func touch(ev *evtchn.Event, p evtchn.Port, wordBits int) Touch {
+	switch ev.Kind {
+	case evtchn.KindPendTAS, evtchn.KindPendClear, evtchn.KindMaskTAS, evtchn.KindMaskTAC, evtchn.KindMaskClear:
+		if ev.Port == p {
+			return TouchWrite
+		}
+	case evtchn.KindPendRead, evtchn.KindMaskRead:
+		if ev.Port == p {
+			return TouchRead
+		}
+	case evtchn.KindWordRead, evtchn.KindSweepRead:
+		if wordBits > 0 && ev.Args[0] == uint64(p)/uint64(wordBits) {
+			return TouchRead
+		}
+	}
+	return TouchNone
 }
 
 // Lane is the row of a vcpu.
@@ -51,6 +79,7 @@ type Stretch struct {
 	To   float64 `json:"to"`
 	What string  `json:"what"`
 
+	left     bool
 	activity timeline.Activity
 	life     timeline.Life
 }
@@ -59,6 +88,7 @@ type Stretch struct {
 const (
 	maxMoments = 10      // columns
 	maxLanes   = 5       // vcpus
+	maxBetween = 100     // events between two columns up to which it is drawn what the vcpus did
 	gapCells   = 32      // how finely the time between two columns is told apart
 	scanBudget = 200_000 // events between two columns that are read; of more only the ends are shown
 )
@@ -75,14 +105,21 @@ func (m *maker) timeline(f *analyze.Finding, story []analyze.StoryEvent) (*Figur
 	if err := b.stretches(); err != nil {
 		return nil, err
 	}
+	b.vain()
 	if err := b.art(); err != nil {
 		return nil, err
 	}
 	fig := &Figure{ID: "timeline-" + identifier(f.ID), Title: fmt.Sprintf("Port %d, event by event", f.Port), Timeline: b.tl, Alt: b.alt()}
-	fig.Caption = "Each column is an event, equally far apart; the bottom line says how much time lies between them. A dot shows which vcpu did it, an arrow whom it told or " +
-		"that it changed the port. A vcpu that is asleep is a thin line."
+	fig.Caption = "Each column is an event, equally far apart; the bottom line says how much time lies between them. A dot shows which vcpu did it. An arrow down to the port " +
+		"changes it, one up from the port reads it, one between vcpus tells the other to look."
+	if slices.ContainsFunc(b.tl.Columns, func(c Moment) bool { return c.Break }) {
+		fig.Caption += " Where the time axis is broken, what the vcpus did is left out."
+	}
+	if slices.ContainsFunc(b.tl.Columns, func(c Moment) bool { return c.Seq != 0 && c.Lane < 0 }) {
+		fig.Caption += " A dot above the lines is Xen on behalf of another domain."
+	}
 	if slices.ContainsFunc(b.tl.Columns, func(c Moment) bool { return c.Inferred }) {
-		fig.Caption += " Hollow dots are deduced: the capture does not show them."
+		fig.Caption += " Hollow dots and a * are deduced: the capture does not show them."
 	}
 	return fig, nil
 }
@@ -159,32 +196,31 @@ func (d *drawing) lane(v evtchn.VCPU) int {
 // moments makes the columns.
 func (d *drawing) moments() {
 	var before int64
-	var spans []int64
+	seq := evtchn.Seq(0)
+	// after says what lies between a column and the one before it.
+	after := func(c *Moment, at int64, seq, before evtchn.Seq, was int64) {
+		c.After, c.Break = d.span(at-was), seq-before > maxBetween
+	}
 	for i := range d.story {
 		e := &d.story[i]
 		ev := &e.Event
 		at := d.units(ev.Time)
 		c := Moment{Seq: ev.Seq, Step: ev.Kind.String(), What: clean(string(text.AppendWhat(nil, ev, &d.meta))), Lane: d.lane(ev.VCPU), Told: -1,
-			About: ev.Port == d.f.Port, Turn: e.Turn, Inferred: ev.Inferred(), Skipped: e.Skipped}
+			Port: touch(ev, d.f.Port, d.meta.WordBits), Turn: e.Turn, Inferred: ev.Inferred(), Skipped: e.Skipped}
 		if to := ev.Target(); to != ev.VCPU {
 			c.Told = d.lane(to)
 		}
 		if i > 0 {
-			spans = append(spans, at-before)
-			c.After = d.span(at - before)
+			after(&c, at, ev.Seq, seq, before)
 		}
-		before = at
+		before, seq = at, ev.Seq
 		d.tl.Columns = append(d.tl.Columns, c)
 	}
 	if d.f.Kind == analyze.KindLost && d.f.NoticedSeq == 0 && d.t.Last >= before {
 		d.end = true
-		spans = append(spans, d.t.Last-before)
-		d.tl.Columns = append(d.tl.Columns, Moment{Step: "trace ends", What: "still unnoticed", Lane: -1, Told: -1, After: d.span(d.t.Last - before)})
-	}
-	sorted := slices.Sorted(slices.Values(spans))
-	for i := range spans {
-		median := max(sorted[(len(sorted)-1)/2], 1)
-		d.tl.Columns[i+1].Break = spans[i] > 20*median
+		c := Moment{Step: "trace ends", What: "still unnoticed", Lane: -1, Told: -1}
+		after(&c, d.t.Last, evtchn.Seq(d.t.Events), seq, before)
+		d.tl.Columns = append(d.tl.Columns, c)
 	}
 }
 
@@ -208,6 +244,10 @@ func (d *drawing) stretches() error {
 		at, to := float64(i)+.5, float64(i)+1.5
 		if i+1 == len(d.tl.Columns) {
 			d.still(st, at, at+.5)
+			if d.tl.Columns[i].Turn == analyze.TurnNoticed {
+				d.tl.Life[len(d.tl.Life)-1].To = at
+				d.live(timeline.LifeDelivered, at, at+.5)
+			}
 			return nil
 		}
 		until := evtchn.Seq(d.t.Events)
@@ -215,6 +255,7 @@ func (d *drawing) stretches() error {
 			until = d.story[i+1].Event.Seq
 		}
 		if until-ev.Seq > scanBudget {
+			d.leave(at, to)
 			if d.f.UnnoticedSeq != 0 && ev.Seq >= d.f.UnnoticedSeq {
 				d.live(timeline.LifeUnnoticed, at, to)
 			}
@@ -245,9 +286,53 @@ func (d *drawing) stretches() error {
 			}
 		}
 		b.Finish()
-		d.take(b.Strip(), at)
+		if d.tl.Columns[i+1].Break {
+			d.leave(at, to)
+		}
+		d.take(b.Strip(), at, !d.tl.Columns[i+1].Break)
 	}
 	return nil
+}
+
+// vain marks the port as unnoticed where the finding says so and the machine does not: a vcpu has been told and is going to look, but the port
+// will not be its own any more.
+func (d *drawing) vain() {
+	from, to := -1.0, float64(len(d.tl.Columns))
+	for i, c := range d.tl.Columns {
+		switch c.Turn {
+		case analyze.TurnUnnoticed:
+			from = float64(i) + .5
+		case analyze.TurnNoticed:
+			to = float64(i) + .5
+		}
+	}
+	if from < 0 || slices.ContainsFunc(d.tl.Life, func(s Stretch) bool { return s.life == timeline.LifeUnnoticed }) {
+		return
+	}
+	life := d.tl.Life
+	d.tl.Life = nil
+	for _, s := range life {
+		if s.life != timeline.LifeExposed || s.To <= from || s.From >= to {
+			d.live(s.life, s.From, s.To)
+			continue
+		}
+		a, b := max(s.From, from), min(s.To, to)
+		if s.From < a {
+			d.live(s.life, s.From, a)
+		}
+		d.live(timeline.LifeUnnoticed, a, b)
+		if b < s.To {
+			d.live(s.life, b, s.To)
+		}
+	}
+}
+
+// leave leaves out what the vcpus did.
+func (d *drawing) leave(from, to float64) {
+	for i := range d.tl.Lanes {
+		list := &d.tl.Lanes[i].Stretches
+		*list = append(*list, Stretch{From: from, To: to, What: "left out", left: true})
+	}
 }
 
 func next(src evtchn.Source, ev *evtchn.Event) error {
@@ -267,11 +352,11 @@ func (d *drawing) still(st *evtchn.State, from, to float64) {
 }
 
 // take adds what a strip of the time between two columns shows.
-func (d *drawing) take(s *timeline.Strip, from float64) {
+func (d *drawing) take(s *timeline.Strip, from float64, vcpus bool) {
 	for c := range s.Spec.Cols {
 		a, b := from+float64(c)/float64(s.Spec.Cols), from+float64(c+1)/float64(s.Spec.Cols)
 		for i := range d.tl.Lanes {
-			if act, ok := s.Activity(d.tl.Lanes[i].VCPU, c); ok {
+			if act, ok := s.Activity(d.tl.Lanes[i].VCPU, c); ok && vcpus {
 				d.act(i, act, a, b)
 			}
 		}
@@ -283,7 +368,7 @@ func (d *drawing) take(s *timeline.Strip, from float64) {
 
 func (d *drawing) act(lane int, a timeline.Activity, from, to float64) {
 	list := &d.tl.Lanes[lane].Stretches
-	if n := len(*list); n > 0 && (*list)[n-1].activity == a && (*list)[n-1].To >= from-1e-9 {
+	if n := len(*list); n > 0 && !(*list)[n-1].left && (*list)[n-1].activity == a && (*list)[n-1].To >= from-1e-9 {
 		(*list)[n-1].To = to
 		return
 	}
@@ -358,7 +443,7 @@ func (d *drawing) art() error {
 	}
 	d.tl.Art = append(d.tl.Art, "")
 	for _, l := range mod.Legend()[:3] {
-		d.tl.Art = append(d.tl.Art, wrapped(l, artWidth, "      ")...)
+		d.tl.Art = append(d.tl.Art, wrapped(strings.ReplaceAll(l, "  ", ", "), artWidth, "      ")...)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package page
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/evtrace/evtrace/analyze"
 	"github.com/evtrace/evtrace/tui/timeline"
@@ -10,7 +11,6 @@ import (
 // Measures of a drawn timeline.
 const (
 	tlGutter = 104.0
-	tlColumn = 82.0
 	tlHead   = 44.0
 	tlLane   = 46.0
 	tlBand   = 24.0
@@ -19,8 +19,9 @@ const (
 // draw draws the timeline below top.
 func (t *Timeline) draw(p *picture, top float64) {
 	n := float64(len(t.Columns))
-	p.w = tlGutter + tlColumn*n + 12
-	x := func(pos float64) float64 { return tlGutter + pos*tlColumn }
+	pitch := t.pitch()
+	p.w = tlGutter + pitch*n + 12
+	x := func(pos float64) float64 { return tlGutter + pos*pitch }
 	lane := func(i int) float64 { return top + tlHead + (float64(i)+.5)*tlLane }
 	port := lane(len(t.Lanes)) + 8
 	axis := port + tlLane*.5 + 12
@@ -35,7 +36,7 @@ func (t *Timeline) draw(p *picture, top float64) {
 			p.text(8, y+14, l.Role, "start", roleDim, "")
 		}
 		for _, s := range l.Stretches {
-			act(p, x(s.From), x(s.To), y, s)
+			act(p, x(s.From), x(s.To), y, s, pitch)
 		}
 	}
 	p.line(8, port-tlLane*.5-4, p.w-8, port-tlLane*.5-4, roleLine, 1, "")
@@ -44,7 +45,7 @@ func (t *Timeline) draw(p *picture, top float64) {
 		live(p, x(s.From), x(s.To), port, s)
 	}
 	for i := range t.Columns {
-		t.links(p, &t.Columns[i], x(float64(i)+.5), lane, port)
+		t.links(p, i, x(float64(i)+.5), lane, port)
 	}
 	for i := range t.Columns {
 		t.after(p, i, x, axis)
@@ -53,6 +54,24 @@ func (t *Timeline) draw(p *picture, top float64) {
 	p.text(8, axis+19, "time", "start", roleDim, "")
 	p.h = axis + 30
 	t.legend(p)
+}
+
+// pitch is how far apart the columns are: their heads have room.
+func (t *Timeline) pitch() float64 {
+	w := 82.0
+	for i := range t.Columns {
+		w = max(w, boldWidth(t.Columns[i].label())+8, textWidth(t.Columns[i].Step)+8)
+	}
+	return w
+}
+
+// label names the event.
+func (c *Moment) label() string {
+	s := fmt.Sprintf("#%d", c.Seq)
+	if c.Inferred {
+		s += "*"
+	}
+	return s
 }
 
 func boolOffset(b bool) float64 {
@@ -83,17 +102,17 @@ func (t *Timeline) column(p *picture, i int, x, top, from, to float64) {
 		p.text(x, top+28, c.Step, "middle", roleBad, bold)
 		return
 	}
-	label := fmt.Sprintf("#%d", c.Seq)
-	if c.Inferred {
-		label += "*"
-	}
-	p.text(x, top+14, label, "middle", head, bold)
+	p.text(x, top+14, c.label(), "middle", head, bold)
 	p.text(x, top+31, c.Step, "middle", head, "")
 }
 
 // act draws what a vcpu does.
-func act(p *picture, x1, x2, y float64, s Stretch) {
+func act(p *picture, x1, x2, y float64, s Stretch, pitch float64) {
 	const h = tlBand
+	if s.left {
+		p.text((x1+x2)/2, y+3, "· · ·", "middle", roleDim, bold)
+		return
+	}
 	fill, on := role(""), roleInk
 	switch s.activity {
 	case timeline.ActRunning:
@@ -104,7 +123,7 @@ func act(p *picture, x1, x2, y float64, s Stretch) {
 		p.rect(x1, y-h/2, x2-x1, h, rolePanel, "")
 		p.frame(x1+.5, y-h/2+.5, x2-x1-1, h-1, roleDim, `stroke-dasharray="4 2"`)
 	case timeline.ActUnknown, timeline.ActOffline:
-		p.line(x1, y, x2, y, roleLine, 2, `stroke-dasharray="1 5"`)
+		p.line(x1, y, x2, y, roleDim, 1.5, `stroke-dasharray="1 4"`)
 	default:
 		p.line(x1, y, x2, y, roleDim, 3, "")
 	}
@@ -119,7 +138,7 @@ func act(p *picture, x1, x2, y float64, s Stretch) {
 	if x2-x1 < textWidth(word)+10 {
 		return
 	}
-	at := label(x1, x2, word)
+	at := label(x1, x2, word, pitch)
 	if band {
 		p.text(at, y+4.5, word, "middle", on, "")
 	} else {
@@ -127,19 +146,16 @@ func act(p *picture, x1, x2, y float64, s Stretch) {
 	}
 }
 
-// label finds a place for a word in a stretch that no guide of a column runs through, if there is one: between the first two columns in it.
-func label(x1, x2 float64, word string) float64 {
-	w := textWidth(word)
-	for c := int((x1 - tlGutter) / tlColumn); ; c++ {
-		mid := tlGutter + float64(c)*tlColumn
-		if mid-w/2 > x2 {
-			break
-		}
-		if mid-w/2 >= x1+2 && mid+w/2 <= x2-2 {
-			return mid
+// label finds a place for a word in a stretch: in its middle, but between two columns, where no dot is.
+func label(x1, x2 float64, word string, pitch float64) float64 {
+	w, best := textWidth(word), (x1+x2)/2
+	off := math.Inf(1)
+	for mid := tlGutter + pitch; mid < x2; mid += pitch {
+		if d := math.Abs(mid - (x1+x2)/2); mid-w/2 >= x1+2 && mid+w/2 <= x2-2 && d < off {
+			best, off = mid, d
 		}
 	}
-	return (x1 + x2) / 2
+	return best
 }
 
 // live draws how the port stands.
@@ -176,11 +192,12 @@ func live(p *picture, x1, x2, y float64, s Stretch) {
 	if s.life == timeline.LifeClear || s.life == timeline.LifeUnknown {
 		dy, on = -6, roleDim
 	}
-	p.text(label(x1, x2, word), y+dy, word, "middle", on, "")
+	p.text((x1+x2)/2, y+dy, word, "middle", on, "")
 }
 
 // links draws the dot of an event and its arrows.
-func (t *Timeline) links(p *picture, c *Moment, x float64, lane func(int) float64, port float64) {
+func (t *Timeline) links(p *picture, i int, x float64, lane func(int) float64, port float64) {
+	c := &t.Columns[i]
 	if c.Seq == 0 {
 		return
 	}
@@ -199,22 +216,39 @@ func (t *Timeline) links(p *picture, c *Moment, x float64, lane func(int) float6
 	}
 	if c.Told >= 0 && c.Told != c.Lane {
 		end := lane(c.Told)
-		d := tlBand/2 + 1
+		d := 5.0
+		if t.banded(c.Told, i) {
+			d = tlBand/2 + 1
+		}
 		if end < y {
 			d = -d
 		}
 		p.arrow(x, y, x, end-d, r)
 	}
-	if c.About {
+	switch c.Port {
+	case TouchWrite:
 		p.arrow(x, y, x, port-14, r)
+	case TouchRead:
+		p.arrow(x, port-14, x, y+5, r)
 	}
 	fill := r
 	if c.Inferred {
 		fill = roleBack
 	}
-	if c.Lane >= 0 {
-		p.dot(x, y, 4.5, fill, r)
+	p.dot(x, y, 4.5, fill, r)
+}
+
+// banded reports whether the vcpu has a band at the column, and not just a line.
+func (t *Timeline) banded(lane, column int) bool {
+	for _, s := range t.Lanes[lane].Stretches {
+		if at := float64(column) + .5; s.From <= at && at <= s.To && !s.left {
+			switch s.activity {
+			case timeline.ActRunning, timeline.ActUpcall, timeline.ActXen:
+				return true
+			}
+		}
 	}
+	return false
 }
 
 // after writes how much time passed since the column before.
@@ -248,12 +282,12 @@ func (t *Timeline) legend(p *picture) {
 		}
 	}
 	band := func(a timeline.Activity) func(x, y float64) {
-		return func(x, y float64) { act(p, x, x+24, y, Stretch{activity: a}) }
+		return func(x, y float64) { act(p, x, x+24, y, Stretch{activity: a}, 24) }
 	}
 	seen := make(map[timeline.Activity]bool)
 	for i := range t.Lanes {
 		for _, s := range t.Lanes[i].Stretches {
-			seen[s.activity] = true
+			seen[s.activity] = seen[s.activity] || !s.left
 		}
 	}
 	for _, a := range []timeline.Activity{timeline.ActRunning, timeline.ActUpcall, timeline.ActXen, timeline.ActBlocked, timeline.ActUnknown} {
@@ -263,6 +297,6 @@ func (t *Timeline) legend(p *picture) {
 			item(band(a), word)
 		}
 	}
-	item(func(x, y float64) { p.arrow(x, y, x+24, y, roleInk) }, "tells, or changes the port")
+	item(func(x, y float64) { p.arrow(x, y, x+24, y, roleInk) }, "tells, changes, reads")
 	p.h = y + 18
 }
