@@ -73,6 +73,7 @@ type maker struct {
 	r     *analyze.Report
 	t     *analyze.TraceInfo
 	told  map[evtchn.Seq]string // the place of the finding that was noticed at that event
+	shown map[evtchn.Seq]bool   // events that have a row, which links lead to
 	order []*analyze.Finding    // the worst first
 }
 
@@ -81,7 +82,7 @@ func New(in Input, opt Options) (*Document, error) {
 	if err := opt.validate(); err != nil {
 		return nil, err
 	}
-	m := &maker{in: in, opt: opt, meta: in.Trace.Meta(), r: in.Report, t: &in.Report.Trace, told: make(map[evtchn.Seq]string), order: in.Report.Heaviest()}
+	m := &maker{in: in, opt: opt, meta: in.Trace.Meta(), r: in.Report, t: &in.Report.Trace, told: make(map[evtchn.Seq]string), shown: make(map[evtchn.Seq]bool), order: in.Report.Heaviest()}
 	if i := slices.IndexFunc(m.order, func(f *analyze.Finding) bool { return f.ID == opt.First }); i > 0 {
 		f := m.order[i]
 		m.order = slices.Insert(slices.Delete(m.order, i, i+1), 0, f)

@@ -142,8 +142,12 @@ func (m *maker) events(f *analyze.Finding, list []analyze.StoryEvent) *Table {
 			seq += "*"
 			inferred = true
 		}
-		row := Row{ID: eventID(ev.Seq), Cells: []string{seq, group(m.units(ev.Time) - m.units(list[0].Event.Time)), vcpuName(ev.VCPU),
+		row := Row{Cells: []string{seq, group(m.units(ev.Time) - m.units(list[0].Event.Time)), vcpuName(ev.VCPU),
 			clean(string(text.AppendContext(nil, ev, &m.meta))), ev.Kind.String(), string(text.AppendPort(nil, ev)), clean(string(text.AppendWhat(nil, ev, &m.meta)))}}
+		if !m.shown[ev.Seq] {
+			m.shown[ev.Seq] = true
+			row.ID = eventID(ev.Seq)
+		}
 		switch e.Turn {
 		case analyze.TurnUnnoticed:
 			row.Mark = MarkBad
@@ -178,11 +182,11 @@ func (m *maker) units(t evtchn.Time) int64 {
 func (m *maker) uneventful(s Section) ([]Section, error) {
 	b := m.r.Latency.Buckets
 	if len(b) == 0 || b[len(b)-1].Worst.From == 0 {
-		s.text("Nothing was found, and no delivery was seen from beginning to end.")
+		s.text(m.nothing() + " No delivery was seen from beginning to end.")
 		return []Section{s}, nil
 	}
 	w := b[len(b)-1].Worst
-	s.text(fmt.Sprintf("Nothing was found to be wrong. The slowest delivery: port %d was exposed (#%d), and vcpu %d took it up %s later (#%d).", w.Port, w.From, w.VCPU,
+	s.text(fmt.Sprintf("%s The slowest delivery: port %d was exposed (#%d), and vcpu %d took it up %s later (#%d).", m.nothing(), w.Port, w.From, w.VCPU,
 		m.t.Span(w.Delay), w.Seq))
 	events, err := m.delivery(&w)
 	if err != nil {
@@ -196,6 +200,14 @@ func (m *maker) uneventful(s Section) ([]Section, error) {
 	s.figure(fig)
 	s.table(m.events(f, events))
 	return []Section{s}, nil
+}
+
+// nothing says that nothing was found.
+func (m *maker) nothing() string {
+	if m.r.Verdict == analyze.VerdictUnknown {
+		return "Nothing was seen to be wrong, but the trace does not show enough to be sure: see what was missing."
+	}
+	return "Nothing was found to be wrong."
 }
 
 // delivery tells a delivery by its first and its last events.

@@ -44,7 +44,9 @@ func sentence(s string) string {
 	if n == 0 {
 		return s
 	}
-	s = string(unicode.ToUpper(r)) + s[n:]
+	if !strings.HasPrefix(s, "vcpu ") { // which is written so everywhere
+		s = string(unicode.ToUpper(r)) + s[n:]
+	}
 	if !strings.HasSuffix(s, ".") && !strings.HasSuffix(s, ":") {
 		s += "."
 	}
