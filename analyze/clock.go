@@ -96,3 +96,9 @@ func digits(v float64) string {
 	}
 	return strconv.FormatFloat(v, 'f', 0, 64)
 }
+
+// Moment writes a moment of the report, to the microsecond.
+func (t *TraceInfo) Moment(v int64) string { return t.clock().moment(v) }
+
+// Span writes a length of time of the report, to three digits.
+func (t *TraceInfo) Span(v int64) string { return t.clock().duration(v) }

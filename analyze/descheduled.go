@@ -54,11 +54,11 @@ func (a *Analyzer) late(pk *pick, exposedAt evtchn.Time) bool {
 	return true
 }
 
-// addLatency takes the delay of a delivery.
-func (a *Analyzer) addLatency(pk *pick, exposedAt evtchn.Time) {
+// addLatency takes the delay of a delivery. exposedBy is the event that exposed the port, 0 if only the time is known.
+func (a *Analyzer) addLatency(pk *pick, exposedAt evtchn.Time, exposedBy evtchn.Seq) {
 	delay := pk.at - exposedAt
 	if delay > evtchn.Time(a.latency.max) {
 		a.maxDescheduled = a.v[pk.vcpu].waits.within(exposedAt, pk.at)
 	}
-	a.latency.add(delay, a.clock)
+	a.latency.add(delay, a.clock, exposedBy, &pk.step)
 }

@@ -56,7 +56,7 @@ func TestDoubts(t *testing.T) {
 			meta := simMeta()
 			tt.meta(&meta)
 			r := judged(t, meta, Options{}, tt.trace)
-			if got := r.headline(); r.Verdict != tt.verdict || got != tt.headline {
+			if got := r.Headline(); r.Verdict != tt.verdict || got != tt.headline {
 				t.Errorf("got %s: %s\nwant %s: %s", r.Verdict, got, tt.verdict, tt.headline)
 			}
 			if window := strings.HasPrefix(tt.name, "a lost beginning"); r.Trace.Window != window {
@@ -175,7 +175,7 @@ func TestTableOfKinds(t *testing.T) {
 		t.Errorf("got %d rows, want 15:\n%s", rows, text)
 	}
 	for rows := range 8 {
-		if got := len(choose(many().Told("")[1:], rows)); got != rows {
+		if got := len(Choose(many().Told("")[1:], rows)); got != rows {
 			t.Errorf("got %d findings chosen, want %d", got, rows)
 		}
 	}

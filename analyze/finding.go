@@ -54,8 +54,8 @@ func (c Cause) Selector() bool {
 	return c == CauseMaskedElsewhere || c == CauseWrongVCPU || c == CauseNonOwner
 }
 
-// causeText says each cause in words, for the text report.
-func (c Cause) text() string {
+// Text says the cause in words.
+func (c Cause) Text() string {
 	switch c {
 	case CauseMaskedElsewhere:
 		return "raised while masked, then unmasked on a vcpu that told itself, not the owner"

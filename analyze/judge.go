@@ -110,7 +110,7 @@ func (a *Analyzer) pick(ev *evtchn.Event, target evtchn.VCPU, t *portTrack) pick
 	s := a.state
 	p := ev.Port
 	ps := s.PortAt(p)
-	pk := pick{step: a.step(ev, target), own: ps.Own.Has(ev.VCPU), exposed: ps.ExposedSeq != 0, exposedAt: ps.ExposedAt}
+	pk := pick{step: a.step(ev, target), own: ps.Own.Has(ev.VCPU), exposed: ps.ExposedSeq != 0, exposedAt: ps.ExposedAt, exposedBy: ps.ExposedSeq}
 	if !s.Observed && ps.Owner != ev.VCPU && s.Accepts(ev.VCPU, p) == evtchn.Zero {
 		pk.alien = t.accepts.seq < a.v[ev.VCPU].look.seq
 	}
@@ -150,13 +150,13 @@ func (a *Analyzer) deliver(t *portTrack, pk *pick) {
 	if a.fifo && a.elsewhere(t, pk) {
 		a.violation(KindWrongVCPU, CauseNotAccepted, t, pk)
 	}
-	exposedAt, exposed := pk.exposedAt, pk.exposed
+	exposedAt, exposed, by := pk.exposedAt, pk.exposed, pk.exposedBy
 	if t.draft != nil && t.draft.exposed {
-		exposedAt, exposed = t.draft.exposedAt, true
+		exposedAt, exposed, by = t.draft.exposedAt, true, 0
 	}
 	t.handledAt, t.used = pk.seq, true
 	if exposed && !t.delivered && !t.hole.ok() {
-		a.addLatency(pk, exposedAt)
+		a.addLatency(pk, exposedAt, by)
 		a.timed(t, pk, exposedAt)
 		if t.draft == nil && !pk.lucky {
 			a.slowest = max(a.slowest, pk.at-exposedAt)
@@ -267,7 +267,7 @@ func (a *Analyzer) noteClear(ev *evtchn.Event, target evtchn.VCPU, t *portTrack)
 		// Noticed by clearing: a capture may not show the delivery, and a poller has none.
 		pk := pick{step: st, own: t.sel.ok() && t.sel.target == ev.VCPU && t.sel.seq > t.draft.links[len(t.draft.links)-1].look.seq}
 		if t.draft.exposed {
-			a.latency.add(st.at-t.draft.exposedAt, a.clock)
+			a.latency.add(st.at-t.draft.exposedAt, a.clock, 0, &st)
 			a.timed(t, &pk, t.draft.exposedAt)
 		}
 		a.closeNoticed(t, &pk)

@@ -53,6 +53,7 @@ type PolicyResult struct {
 	Predicted      bool       `json:"predicted"`           // false: computed, with every step of the system
 	Requests       Requests   `json:"requests"`
 	Costs          Costs      `json:"costs"`
+	Buckets        []Bucket   `json:"-"` // the distribution of delays: of a prediction, that of its first draw
 
 	// Of a capture.
 	Observed bool            `json:"observed,omitempty"` // no policy: what the capture shows
@@ -156,7 +157,7 @@ func judgePolicy(ctx context.Context, tr replay.Trace, meta evtchn.Meta, p evtch
 	rep := a.Finish()
 	res := &PolicyResult{Policy: p.String(), Verdict: rep.Verdict, Events: out.Events, Lost: rep.Totals.Lost, Late: rep.Totals.Late,
 		Duplicate: rep.Totals.Duplicate, Concurrent: rep.Totals.Concurrent, WrongVCPU: rep.Totals.WrongVCPU, Unknown: rep.Totals.Unknown,
-		Delivered: rep.Totals.Delivered, MaxDelay: rep.Latency.Max, P50: rep.Latency.P50, P90: rep.Latency.P90, P99: rep.Latency.P99,
+		Delivered: rep.Totals.Delivered, MaxDelay: rep.Latency.Max, P50: rep.Latency.P50, P90: rep.Latency.P90, P99: rep.Latency.P99, Buckets: rep.Latency.Buckets,
 		FirstDeparture: out.Departure, Requests: rep.Requests, Costs: rep.Costs}
 	if out.Departure != 0 {
 		res.Departed, res.Instead = describe(out.Departed), describe(out.Instead)

@@ -347,7 +347,7 @@ func doubtsOf(o *predict.Outcome) []string {
 func (r *prediction) result(name string, rep *Report) PolicyResult {
 	return PolicyResult{Policy: name, Verdict: rep.Verdict, Events: rep.Trace.Events, Lost: rep.Totals.Lost, Late: rep.Totals.Late,
 		Duplicate: rep.Totals.Duplicate, Concurrent: rep.Totals.Concurrent, WrongVCPU: rep.Totals.WrongVCPU, Unknown: rep.Totals.Unknown,
-		Delivered: rep.Totals.Delivered, MaxDelay: rep.Latency.Max, P50: rep.Latency.P50, P90: rep.Latency.P90, P99: rep.Latency.P99, Costs: rep.Costs}
+		Delivered: rep.Totals.Delivered, MaxDelay: rep.Latency.Max, P50: rep.Latency.P50, P90: rep.Latency.P90, P99: rep.Latency.P99, Buckets: rep.Latency.Buckets, Costs: rep.Costs}
 }
 
 func (r *prediction) change(e *predict.Episode) EpisodeChange {

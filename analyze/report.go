@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/HdrHistogram/hdrhistogram-go"
-
 	"github.com/evtrace/evtrace/evtchn"
 )
 
@@ -109,21 +107,6 @@ func (t *Totals) verdict() Verdict {
 	return VerdictClean
 }
 
-// Latency is the time from exposure to the start of the handler, over all episodes for which both are known. The quantiles are
-// upper bounds within 0.1 %; Max is exact.
-type Latency struct {
-	P50   int64  `json:"p50"`
-	P90   int64  `json:"p90"`
-	P99   int64  `json:"p99"`
-	Max   int64  `json:"max"`
-	Count uint64 `json:"count"`
-	Sum   int64  `json:"sum"` // of all of them
-
-	// By the run states that were recorded beside a capture; 0 without them.
-	MaxDescheduled int64  `json:"max_descheduled,omitempty"` // for how long of Max the vcpu had no physical CPU
-	Excused        uint64 `json:"excused,omitempty"`         // delays past the bound that are within it without the time for which the vcpu had none
-}
-
 // Costs is what the trace spent on events. Replay compares policies by it.
 type Costs struct {
 	Hypercalls       uint64 `json:"hypercalls"` // EVTCHNOP_*; SCHEDOP_block and SCHEDOP_poll are not counted
@@ -135,29 +118,6 @@ type Costs struct {
 	ForeignSkipped   uint64 `json:"foreign_skipped"` // pending, unmasked ports of other vcpus passed over in reading a word
 	SwallowedSends   uint64 `json:"swallowed_sends"` // all sends that found PEND set; that is how events coalesce, too
 }
-
-// histogram is a latency distribution in the trace's own units.
-type histogram struct {
-	h     *hdrhistogram.Histogram
-	max   int64
-	count uint64
-	sum   int64 // in the report's unit
-}
-
-// longest is the largest delay that the histogram tells apart, 73 minutes in nanoseconds. Longer ones count as that long.
-const longest = 1 << 42
-
-func newHistogram() histogram { return histogram{h: hdrhistogram.New(1, longest, 3)} }
-
-func (h *histogram) add(d evtchn.Time, c clock) {
-	v := max(int64(d), 0)
-	h.sum += c.of(evtchn.Time(v))
-	h.count++
-	h.max = max(h.max, v)
-	_ = h.h.RecordValue(min(v, longest)) // in range by construction
-}
-
-func (h *histogram) quantile(q float64) int64 { return min(h.h.ValueAtQuantile(q), h.max) }
 
 // report puts together what Finish found.
 func (a *Analyzer) report() *Report {
@@ -179,6 +139,7 @@ func (a *Analyzer) report() *Report {
 		Groups:   a.tally.list(),
 		Vouched:  a.vouched(),
 		Ports:    a.portInfos(),
+		Latency:  a.latencyReport(),
 	}
 	r.Doubts, r.Settle = a.doubts()
 	for i := range a.findings {
@@ -197,11 +158,6 @@ func (a *Analyzer) report() *Report {
 	number(r.Findings)
 	for _, k := range kinds {
 		r.Omitted += *a.totals.of(k) - uint64(a.tally.kept[k.rank()])
-	}
-	if h := &a.latency; h.count > 0 {
-		r.Latency = Latency{P50: c.of(evtchn.Time(h.quantile(50))), P90: c.of(evtchn.Time(h.quantile(90))),
-			P99: c.of(evtchn.Time(h.quantile(99))), Max: c.of(evtchn.Time(h.max)), Count: h.count, Sum: h.sum,
-			MaxDescheduled: c.of(a.maxDescheduled), Excused: a.excused}
 	}
 	for k, n := range a.counts {
 		if n > 0 {

@@ -29,8 +29,8 @@ func (s Strength) rank() int {
 	return 2
 }
 
-// text says each strength in words, for the text report.
-func (s Strength) text() string {
+// Text says the strength in words.
+func (s Strength) Text() string {
 	switch s {
 	case StrengthSeen:
 		return "what the capture cannot show is deduced, and what it shows cannot be otherwise."

@@ -35,8 +35,8 @@ func (r *Report) Foremost() *Finding {
 	return r.Told("")[0]
 }
 
-// choose gives the findings that a table of so many rows shows: some of each kind, the first ones.
-func choose(findings []*Finding, rows int) []*Finding {
+// Choose gives the findings that a table of so many rows shows: some of each kind, the first ones. Negative rows take all.
+func Choose(findings []*Finding, rows int) []*Finding {
 	if rows < 0 || rows >= len(findings) {
 		rows = len(findings)
 	}
@@ -76,7 +76,7 @@ func heavier(a, b *Finding) int {
 
 // table lists further findings, one on a line, and counts those that it leaves out. The first ones were told in full.
 func (p *page) table(r *Report, findings []*Finding, full, rows int) {
-	list := choose(findings[full:], rows)
+	list := Choose(findings[full:], rows)
 	if len(list) > 0 {
 		const row = "%-18s %5s  %-4s %-12s %-8s %-7s %-8s "
 		p.line(row+"cause", "finding", "owner", "left", "exposed", "delay", "rescuer", "evidence")

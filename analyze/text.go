@@ -39,7 +39,7 @@ func (o *TextOptions) defaults() {
 func (r *Report) WriteText(w io.Writer, opt TextOptions) error {
 	opt.defaults()
 	p := &page{width: opt.Width, fifo: r.Trace.ABI == "fifo", c: clock{factor: 1, ticks: r.Trace.Unit == "ticks"}}
-	p.wrap("", r.headline())
+	p.wrap("", r.Headline())
 	p.terms(r)
 	p.line("")
 	full := min(opt.Full, len(r.Findings))
@@ -69,7 +69,7 @@ func (r *Report) WriteText(w io.Writer, opt TextOptions) error {
 	}
 	p.line("")
 	p.line("Next")
-	next := r.next(findings, opt.Name)
+	next := r.Next(opt.Name, opt.First)
 	width := 0
 	longest := 0
 	for _, n := range next {
@@ -87,8 +87,9 @@ func (r *Report) WriteText(w io.Writer, opt TextOptions) error {
 	return err
 }
 
-// next suggests what to do with the trace: commands, and what for.
-func (r *Report) next(findings []*Finding, name string) [][2]string {
+// Next suggests what to do with the trace of that name about the finding that is told first, as in Told: commands, each with what it is for.
+func (r *Report) Next(name, first string) [][2]string {
+	findings := r.Told(first)
 	if len(findings) == 0 {
 		return [][2]string{{"evtrace info " + name, "what is in the trace"}}
 	}
@@ -185,7 +186,7 @@ func (p *page) finding(f *Finding) {
 		}
 		p.line("%s", s)
 	}
-	p.wrap("  cause      ", string(f.Cause)+": "+f.Cause.text())
+	p.wrap("  cause      ", string(f.Cause)+": "+f.Cause.Text())
 	for i, s := range f.Why {
 		p.wrap(fmt.Sprintf("  %d. ", i+1), s)
 	}
@@ -202,7 +203,7 @@ func (p *page) finding(f *Finding) {
 // support writes what the finding rests on, and what would decide it.
 func (p *page) support(f *Finding) {
 	if f.Strength != StrengthSeen || len(f.Deduced) > 0 {
-		s := string(f.Strength) + ": " + f.Strength.text()
+		s := string(f.Strength) + ": " + f.Strength.Text()
 		if n := len(f.Deduced); n > 0 {
 			s += fmt.Sprintf(" Of the %s above, %s recorded and %s deduced.", count(uint64(len(f.Evidence)), "event"),
 				wasWere(uint64(len(f.Evidence)-n)), wasWere(uint64(n)))
@@ -224,29 +225,42 @@ func wasWere(n uint64) string {
 	return group(n) + " were"
 }
 
+// Fact is a line of figures about a trace, under a name.
+type Fact struct {
+	Name string `json:"name"`
+	Text string `json:"text"`
+}
+
 // figures writes what the trace is, how long deliveries took, and what they cost.
 func (p *page) figures(r *Report) {
-	t, l, k := &r.Trace, &r.Latency, &r.Costs
+	for _, f := range r.Facts() {
+		p.wrap(fmt.Sprintf("%-11s", f.Name), f.Text)
+	}
+}
+
+// Facts says in figures what the trace is, how long deliveries took, and what they cost.
+func (r *Report) Facts() []Fact {
+	t, l, k, c := &r.Trace, &r.Latency, &r.Costs, r.Trace.clock()
+	var list []Fact
+	add := func(name, text string) { list = append(list, Fact{name, text}) }
 	what := t.Source
 	if t.Policy != "" {
 		what += ", policy " + t.Policy
 	}
-	p.wrap("Trace      ", fmt.Sprintf("%s, %s, %d vcpus, %s, ABI %s", count(t.Events, "event"), p.c.duration(max(t.Last-t.First, 0)),
-		t.VCPUs, what, t.ABI))
+	add("Trace", fmt.Sprintf("%s, %s, %d vcpus, %s, ABI %s", count(t.Events, "event"), c.duration(max(t.Last-t.First, 0)), t.VCPUs, what, t.ABI))
+	delivered := group(r.Totals.Delivered)
 	if l.Count > 0 {
-		s := fmt.Sprintf("%s; from exposure to handler: half within %s, 90%% %s, 99%% %s, the slowest %s",
-			group(r.Totals.Delivered), p.c.duration(l.P50), p.c.duration(l.P90), p.c.duration(l.P99), p.c.duration(l.Max))
+		delivered += fmt.Sprintf("; from exposure to handler: half within %s, 90%% %s, 99%% %s, the slowest %s",
+			c.duration(l.P50), c.duration(l.P90), c.duration(l.P99), c.duration(l.Max))
 		if l.MaxDescheduled > 0 {
-			s += ", its vcpu descheduled for " + p.c.duration(l.MaxDescheduled) + " of that"
+			delivered += ", its vcpu descheduled for " + c.duration(l.MaxDescheduled) + " of that"
 		}
 		if l.Excused > 0 {
-			s += fmt.Sprintf("; %s took longer than the bound only because the vcpu was descheduled", group(l.Excused))
+			delivered += fmt.Sprintf("; %s took longer than the bound only because the vcpu was descheduled", group(l.Excused))
 		}
-		p.wrap("Delivered  ", s)
-	} else {
-		p.line("Delivered  %s", group(r.Totals.Delivered))
 	}
-	p.wrap("Cost       ", fmt.Sprintf("%s (%s of them unmask), %s, %s, %s (%s of them spurious), %s passed over, %s found PEND set",
+	add("Delivered", delivered)
+	add("Cost", fmt.Sprintf("%s (%s of them unmask), %s, %s, %s (%s of them spurious), %s passed over, %s found PEND set",
 		count(k.Hypercalls, "hypercall"), group(k.UnmaskHypercalls), count(k.IPIs, "IPI"), count(k.Wakeups, "wakeup"),
 		count(k.Upcalls, "upcall"), group(k.SpuriousUpcalls), count(k.ForeignSkipped, "foreign port"), count(k.SwallowedSends, "send")))
 	if q := &r.Requests; q.Made > 0 {
@@ -257,7 +271,7 @@ func (p *page) figures(r *Report) {
 		if q.Hung > 0 {
 			s += fmt.Sprintf(", %s hung", group(q.Hung))
 		}
-		p.wrap("Requests   ", s)
+		add("Requests", s)
 	}
 	if v := r.Vouched; v != nil {
 		g := &v.Longest[0]
@@ -265,12 +279,13 @@ func (p *page) figures(r *Report) {
 		if g.VCPU >= 0 {
 			whose = fmt.Sprintf("vcpu %d", g.VCPU)
 		}
-		p.wrap("Gaps       ", fmt.Sprintf("%s, in %s of the time; the longest: %s of %s before %s (#%d)", count(t.Gaps, "gap"),
-			p.c.duration(max(v.Of-v.Outside, 0)), p.c.duration(max(g.To-g.From, 0)), whose, p.c.moment(g.To), g.Seq))
+		add("Gaps", fmt.Sprintf("%s, in %s of the time; the longest: %s of %s before %s (#%d)", count(t.Gaps, "gap"),
+			c.duration(max(v.Of-v.Outside, 0)), c.duration(max(g.To-g.From, 0)), whose, c.moment(g.To), g.Seq))
 	}
 	if s := r.Totals.others(); s != "" {
-		p.wrap("Others     ", s)
+		add("Others", s)
 	}
+	return list
 }
 
 // others says what became of the episodes that were not delivered, or "" if all were.

@@ -78,8 +78,9 @@ type pick struct {
 	lucky     bool // and nobody who had one would have looked
 	exposed   bool
 	exposedAt evtchn.Time
-	alien     bool // the vcpu does not accept the port
-	pending   bool // there is one: the field holds a pick
+	exposedBy evtchn.Seq // the event that exposed it
+	alien     bool       // the vcpu does not accept the port
+	pending   bool       // there is one: the field holds a pick
 }
 
 // portTrack is what is kept of a port: its present episode, and the last of each step that its story may need.

@@ -87,7 +87,7 @@ func table(b *strings.Builder, name, head string, n int, line func(i int) string
 
 func (s *State) describeVCPU(v VCPU) string {
 	vc := &s.V[v]
-	line := fmt.Sprintf("%-8s %-2s %-5s %s", vc.Run, vc.Up, vc.Umask, s.selector(v))
+	line := fmt.Sprintf("%-8s %-2s %-5s %s", vc.Run, vc.Up, vc.Umask, s.Selector(v))
 	for _, f := range []struct {
 		on   bool
 		name string
@@ -103,8 +103,8 @@ func (s *State) describeVCPU(v VCPU) string {
 	return strings.TrimSuffix(line, ",")
 }
 
-// selector gives the words that the vcpu has selected, those that it may have with a question mark, or ? if nothing is known.
-func (s *State) selector(v VCPU) string {
+// Selector gives the words that the vcpu has selected, those that it may have with a question mark, or ? if nothing is known.
+func (s *State) Selector(v VCPU) string {
 	vc := &s.V[v]
 	if vc.SelKnown == 0 {
 		return "?"

@@ -177,13 +177,13 @@ func (a *app) writeReport(r *analyze.Report, t *trace, opt analyze.TextOptions, 
 		return err
 	}
 	told := r.Told(opt.First)
-	if !events || len(told) == 0 || firstEvidence(told[0]) == 0 {
+	if !events || len(told) == 0 || told[0].FirstSeq() == 0 {
 		return a.print(b.String())
 	}
 	f, meta := told[0], t.Meta()
 	var table strings.Builder
 	fmt.Fprintf(&table, "\nEvents of %s\n", f.ID)
-	if err := writeEvidence(&table, "  ", f, &meta, t.Events(firstEvidence(f))); err != nil {
+	if err := writeEvidence(&table, "  ", f, &meta, t.Events(f.FirstSeq())); err != nil {
 		return err
 	}
 	body, next, _ := strings.Cut(b.String(), "\nNext\n")

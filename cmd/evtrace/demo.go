@@ -136,7 +136,7 @@ func (d *demo) story(ctx context.Context) error {
 	f := &r.Findings[0]
 	fmt.Fprintf(&d.b, "Verdict: %s. Port %d, which belongs to vcpu %d:\n\n", r.Verdict, f.Port, f.OwnerVCPU)
 	meta := d.trace.Meta()
-	if err := writeEvidence(&d.b, "  ", f, &meta, d.trace.Events(firstEvidence(f))); err != nil {
+	if err := writeEvidence(&d.b, "  ", f, &meta, d.trace.Events(f.FirstSeq())); err != nil {
 		return err
 	}
 	d.b.WriteString("\n")

@@ -25,6 +25,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("TRACES", traces)
 			env.Setenv("ROOT", repoRoot(t))
+			env.Setenv("FIXTURES", filepath.Join(repoRoot(t), "fixtures"))
 			env.Setenv("TMPDIR", filepath.Join(env.WorkDir, "tmp"))
 			header := "evtrace text 1\nsource: sim\nabi: 2l\nvcpus: 2\nword_bits: 64\nclock: virtual\nunit: ns\nns_per_tick: 1\ncomplete: true\npolicy: xen-2005\n\n"
 			for name, data := range map[string]string{"bom.txt": "\xef\xbb\xbf" + header + "end 0\n", "utf16.txt": "\xff\xfee\x00v\x00"} {

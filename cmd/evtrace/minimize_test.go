@@ -64,7 +64,7 @@ func plantLoss(t *testing.T, file string) {
 		t.Fatal(err)
 	}
 	a := &app{out: t.Output(), err: t.Output()}
-	if err := a.writeEvents(ctx, in.Meta(evtchn.Policy{}), planted.events, file, false); err != nil {
+	if err := a.writeHeld(ctx, in.Meta(evtchn.Policy{}), planted.events, file, false); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -31,7 +31,7 @@ func (m *minimizing) capture(ctx context.Context) error {
 		return err
 	}
 	f := m.kept.finding
-	c := &minimize.Capture{Meta: meta, Events: events, Ports: concern(f).Ports, From: firstEvidence(f), Until: f.NoticedSeq}
+	c := &minimize.Capture{Meta: meta, Events: events, Ports: concern(f).Ports, From: f.FirstSeq(), Until: f.NoticedSeq}
 	for _, seq := range []evtchn.Seq{f.UnnoticedSeq, f.NoticedSeq} {
 		if seq != 0 && (c.From == 0 || seq < c.From) {
 			c.From = seq

@@ -243,7 +243,7 @@ func (m *minimizing) story(b *strings.Builder) error {
 	}
 	body, _, _ := strings.Cut(told.String(), "\nNext\n")
 	b.WriteString("\n" + body)
-	from := firstEvidence(f)
+	from := f.FirstSeq()
 	if from == 0 {
 		return nil
 	}

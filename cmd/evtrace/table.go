@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/evtrace/evtrace/analyze"
@@ -96,90 +95,17 @@ func signed(n int64) string {
 	return group(uint64(n))
 }
 
-// Limits of a story in events.
-const (
-	storySpan = 200 // so many events are looked at for what belongs to the story besides the evidence
-	storyRows = 60  // so many are shown
-)
-
-// storyRemarks are what the table says of the turning points of a finding.
-const (
-	remarkExposed   = "from here on somebody must look"
-	remarkUnnoticed = "nobody is going to look now"
-	remarkNoticed   = "noticed"
-)
-
-// writeEvidence tells a finding by its events: the evidence, and, up to the step at which the port went unnoticed, what else
-// concerned the port or, once somebody had to look, the vcpu that looked away. The source begins with the first event of the evidence, or before.
+// writeEvidence tells a finding by its events: see analyze.Finding.Events.
 func writeEvidence(w io.Writer, indent string, f *analyze.Finding, meta *evtchn.Meta, src evtchn.Source) error {
-	wanted := make(map[evtchn.Seq]bool)
-	for _, seq := range f.Evidence {
-		wanted[seq] = true
-	}
-	for _, seq := range []evtchn.Seq{f.UnnoticedSeq, f.NoticedSeq} {
-		if seq != 0 {
-			wanted[seq] = true
-		}
-	}
-	if len(wanted) == 0 {
-		return nil
-	}
-	from, to := evtchn.Seq(0), evtchn.Seq(0)
-	for seq := range wanted {
-		if from == 0 || seq < from {
-			from = seq
-		}
-		to = max(to, seq)
-	}
-	dense := f.UnnoticedSeq // up to there everything that belongs to it is shown
-	if dense < from || dense-from > storySpan {
-		dense = 0
+	story, err := f.Events(src)
+	if err != nil {
+		return err
 	}
 	t := newEventTable(w, indent, meta)
-	exposed, rows, left := false, 0, uint64(0)
-	var ev evtchn.Event
-	for t.err == nil {
-		err := src.Next(&ev)
-		if err == io.EOF || err == nil && (ev.Seq > to || rows == storyRows) {
-			break
-		}
-		if err != nil {
-			return err
-		}
-		if ev.Seq < from {
-			continue
-		}
-		near := ev.Seq <= dense && (ev.Port == f.Port || exposed && ev.VCPU >= 0 && ev.VCPU == f.UnnoticedVCPU)
-		if !wanted[ev.Seq] && !near {
-			left++
-			continue
-		}
-		if ev.Seq > dense || !exposed {
-			t.skipped(left)
-		}
-		left = 0
-		remark := ""
-		switch {
-		case ev.Seq == f.UnnoticedSeq:
-			remark = remarkUnnoticed
-		case ev.Seq == f.NoticedSeq:
-			remark = remarkNoticed
-		case !exposed && ev.Port == f.Port && (ev.Kind == evtchn.KindMaskClear || ev.Kind == evtchn.KindMaskTAC) && slices.Contains(f.Evidence, ev.Seq):
-			exposed, remark = true, remarkExposed
-		}
-		t.row(&ev, remark)
-		rows++
+	for i := range story {
+		e := &story[i]
+		t.skipped(e.Skipped)
+		t.row(&e.Event, e.Turn.Text())
 	}
 	return t.err
-}
-
-// firstEvidence is the number of the event at which a finding's story begins, 0 if it has none.
-func firstEvidence(f *analyze.Finding) evtchn.Seq {
-	first := f.UnnoticedSeq
-	for _, seq := range f.Evidence {
-		if first == 0 || seq < first {
-			first = seq
-		}
-	}
-	return first
 }

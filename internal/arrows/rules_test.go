@@ -28,13 +28,14 @@ var arrows = []arrow{
 	{from: "analyze/perfetto", to: []string{"evtchn", "analyze"}, deps: []string{"google.golang.org/protobuf/encoding/protowire"}},
 	{from: "analyze/...", to: []string{"evtchn/...", "replay/..."}, deps: []string{"*"}},
 	{from: "tui/...", to: []string{"evtchn/...", "replay/...", "analyze/..."}, deps: []string{"*"}},
+	{from: "cmd/evtrace/page", to: []string{"evtchn/...", "replay/...", "analyze/...", "tui/timeline"}},
 	{from: "cmd/evtrace/...", to: []string{"evtchn/...", "recorder/...", "store/...", "replay/...", "analyze/...", "tui/...", "fixtures"}, deps: []string{"*"}},
 	{from: "fixtures"},
 	{from: "internal/arrows"},
 }
 
 // pure are the packages whose output depends on their input alone.
-var pure = []string{"evtchn/...", "replay/...", "analyze/..."}
+var pure = []string{"evtchn/...", "replay/...", "analyze/...", "cmd/evtrace/page"}
 
 // notPure are imports by which a package gets at the world. A pattern ending in /... covers what is below it.
 var notPure = []string{"os/...", "net/...", "syscall", "io/ioutil", "log/...", "crypto/rand", "math/rand", "runtime/debug", "plugin"}

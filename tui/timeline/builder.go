@@ -49,9 +49,9 @@ func NewBuilder(spec Spec) *Builder {
 // Start tells the state before the first event of the window. Without it all is unknown until an event tells.
 func (b *Builder) Start(st *evtchn.State) {
 	for v := range min(len(b.act), len(st.V)) {
-		b.act[v] = activity(st, evtchn.VCPU(v))
+		b.act[v] = ActivityOf(st, evtchn.VCPU(v))
 	}
-	b.life = lifeOf(st, b.strip.Spec.Port)
+	b.life = LifeOf(st, b.strip.Spec.Port)
 	b.started, b.touched = true, true
 }
 
@@ -82,7 +82,7 @@ func (b *Builder) Add(ev *evtchn.Event, st *evtchn.State) bool {
 		b.vcpu(ev, st, t, c)
 	}
 	if p := b.strip.Spec.Port; p != evtchn.NoPort {
-		l := lifeOf(st, p)
+		l := LifeOf(st, p)
 		if l != b.life {
 			b.fillLife(c)
 			b.life = l
@@ -103,7 +103,7 @@ func (b *Builder) vcpu(ev *evtchn.Event, st *evtchn.State, v evtchn.VCPU, c int)
 	if v < 0 || int(v) >= len(b.act) || int(v) >= len(st.V) {
 		return
 	}
-	a := activity(st, v)
+	a := ActivityOf(st, v)
 	if a != b.act[v] {
 		b.fillRow(int(v), c)
 		b.act[v] = a
@@ -172,9 +172,9 @@ func (b *Builder) Finish() { b.reach(b.g.cols - 1) }
 // Sample tells a state somewhere in the window, in place of the events: the state's own time says where. Cells between samples show
 // what the sample before them showed. Samples may come in any order.
 func (b *Builder) Sample(st *evtchn.State) {
-	s := sample{at: st.Now, act: make([]Activity, len(b.act)), life: lifeOf(st, b.strip.Spec.Port)}
+	s := sample{at: st.Now, act: make([]Activity, len(b.act)), life: LifeOf(st, b.strip.Spec.Port)}
 	for v := range min(len(b.act), len(st.V)) {
-		s.act[v] = activity(st, evtchn.VCPU(v))
+		s.act[v] = ActivityOf(st, evtchn.VCPU(v))
 	}
 	i := sort.Search(len(b.samples), func(i int) bool { return b.samples[i].at > s.at })
 	b.samples = slices.Insert(b.samples, i, s)
@@ -269,8 +269,8 @@ func (b *Builder) drawSamples(s *Strip) {
 	}
 }
 
-// activity says what the vcpu is doing.
-func activity(st *evtchn.State, v evtchn.VCPU) Activity {
+// ActivityOf says what the vcpu is doing.
+func ActivityOf(st *evtchn.State, v evtchn.VCPU) Activity {
 	vc := &st.V[v]
 	switch vc.Run {
 	case evtchn.Offline:
@@ -293,8 +293,8 @@ func activity(st *evtchn.State, v evtchn.VCPU) Activity {
 	return ActUnknown
 }
 
-// lifeOf says where the port's event stands.
-func lifeOf(st *evtchn.State, p evtchn.Port) Life {
+// LifeOf says where the port's event stands.
+func LifeOf(st *evtchn.State, p evtchn.Port) Life {
 	if p == evtchn.NoPort || int(p) >= st.Ports() {
 		return LifeUnknown
 	}

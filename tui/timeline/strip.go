@@ -23,6 +23,12 @@ const (
 	activities
 )
 
+// String says the activity in a word or two.
+func (a Activity) String() string {
+	return [activities]string{ActUnknown: "unknown", ActOffline: "offline", ActBlocked: "blocked", ActPolling: "polling", ActRunnable: "runnable",
+		ActRunning: "running", ActXen: "in Xen", ActUpcall: "upcall"}[min(a, activities-1)]
+}
+
 // Life is where an event of a port stands. Higher ones are worse, or more telling: they win a cell.
 type Life uint8
 
@@ -37,6 +43,12 @@ const (
 
 	lives
 )
+
+// String says the station in a word or two.
+func (l Life) String() string {
+	return [lives]string{LifeUnknown: "unknown", LifeClear: "clear", LifeMasked: "pending, masked", LifeExposed: "pending, unmasked",
+		LifeDelivered: "delivered", LifeUnnoticed: "UNNOTICED"}[min(l, lives-1)]
+}
 
 // Spec is what a builder is to make: a strip of Cols cells over the time from From up to, not including, To.
 type Spec struct {

@@ -158,9 +158,9 @@ func TestBuilderIsComplete(t *testing.T) {
 		}
 		all := func(from, to evtchn.Time) {
 			for v := range rows {
-				mark(rows[v], from, to, 1<<activity(st, evtchn.VCPU(v)))
+				mark(rows[v], from, to, 1<<ActivityOf(st, evtchn.VCPU(v)))
 			}
-			mark(life, from, to, 1<<lifeOf(st, 65))
+			mark(life, from, to, 1<<LifeOf(st, 65))
 		}
 		for i := range tr.evs {
 			ev := &tr.evs[i]

@@ -1,6 +1,7 @@
 package timeline
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -381,18 +382,21 @@ func (m *Model) Legend() []string {
 			if b.Len() > 0 {
 				b.WriteString("  ")
 			}
-			b.WriteRune(pairs[i].(rune))
-			b.WriteByte(' ')
-			b.WriteString(pairs[i+1].(string))
+			fmt.Fprintf(&b, "%c %s", pairs[i], pairs[i+1])
 		}
 		return b.String()
 	}
 	g := m.g
+	var acts, lives []any
+	for _, a := range []Activity{ActRunning, ActUpcall, ActXen, ActRunnable, ActPolling, ActBlocked, ActUnknown} {
+		acts = append(acts, g.act[a], a)
+	}
+	for _, l := range []Life{LifeUnnoticed, LifeDelivered, LifeExposed, LifeMasked, LifeClear, LifeUnknown} {
+		lives = append(lives, g.life[l], l)
+	}
 	return []string{
-		"vcpu: " + line(g.act[ActRunning], "running", g.act[ActUpcall], "upcall", g.act[ActXen], "in Xen", g.act[ActRunnable], "runnable",
-			g.act[ActPolling], "polling", g.act[ActBlocked], "blocked", g.act[ActUnknown], "unknown"),
-		"port: " + line(g.life[LifeUnnoticed], "UNNOTICED", g.life[LifeDelivered], "delivered", g.life[LifeExposed], "pending, unmasked",
-			g.life[LifeMasked], "pending, masked", g.life[LifeClear], "clear", g.life[LifeUnknown], "unknown"),
+		"vcpu: " + line(acts...),
+		"port: " + line(lives...),
 		"marks: " + line(g.finding, "finding", g.noReturn, "too late", g.bookmark, "bookmark", g.gap, "records lost", g.cursor, "cursor", g.onMark, "cursor on a mark"),
 		"events: 1-9 a cell  " + line(g.dense[0], "10+", g.dense[1], "100+", g.dense[2], "1000+", g.dense[3], "10000+"),
 		"axis: " + line(g.axis, "every event read", g.wave, "sampled", '+', "N: so many vcpus have no row"),
