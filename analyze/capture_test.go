@@ -113,7 +113,7 @@ func TestCaptures(t *testing.T) {
 				t.Fatal(err)
 			}
 			if r.Verdict != tt.want || r.Totals.Delivered == 0 {
-				t.Errorf("got %s with %d delivered, want %s: %q", r.Verdict, r.Totals.Delivered, tt.want, r.headline())
+				t.Errorf("got %s with %d delivered, want %s: %q", r.Verdict, r.Totals.Delivered, tt.want, r.Headline())
 			}
 			if b := r.Totals.Balance(); b != 0 {
 				t.Errorf("the totals are out by %d: %+v", b, r.Totals)
@@ -228,13 +228,13 @@ func TestSpoiltCaptures(t *testing.T) {
 				t.Fatal(err)
 			}
 			if r.Verdict != tt.want {
-				t.Errorf("got %s, want %s: %s", r.Verdict, tt.want, r.headline())
+				t.Errorf("got %s, want %s: %s", r.Verdict, tt.want, r.Headline())
 			}
 			if all := strings.Join(r.Missing, "\n"); !strings.Contains(all, tt.missing) {
 				t.Errorf("got missing\n%s\nwant %s", all, tt.missing)
 			}
-			if cut := strings.HasPrefix(tt.name, "half"); r.Trace.Complete == cut || strings.Contains(r.headline(), "ends early") != cut {
-				t.Errorf("got complete %v: %s", r.Trace.Complete, r.headline())
+			if cut := strings.HasPrefix(tt.name, "half"); r.Trace.Complete == cut || strings.Contains(r.Headline(), "ends early") != cut {
+				t.Errorf("got complete %v: %s", r.Trace.Complete, r.Headline())
 			}
 			for i := range r.Findings {
 				if f := &r.Findings[i]; f.Kind != KindUnknown {

@@ -56,7 +56,7 @@ func TestDoubts(t *testing.T) {
 			meta := simMeta()
 			tt.meta(&meta)
 			r := judged(t, meta, Options{}, tt.trace)
-			if got := r.headline(); r.Verdict != tt.verdict || got != tt.headline {
+			if got := r.Headline(); r.Verdict != tt.verdict || got != tt.headline {
 				t.Errorf("got %s: %s\nwant %s: %s", r.Verdict, got, tt.verdict, tt.headline)
 			}
 			if window := strings.HasPrefix(tt.name, "a lost beginning"); r.Trace.Window != window {

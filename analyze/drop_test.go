@@ -92,7 +92,7 @@ func TestMissingLines(t *testing.T) {
 					r := judgeText(t, text, side)
 					tot := &r.Totals
 					if tot.Lost+tot.Duplicate+tot.Concurrent+tot.WrongVCPU > 0 || tot.Late > 0 && d.rate < 0.05 {
-						t.Errorf("%s, seed %d: got %s", d.name, seed, r.headline())
+						t.Errorf("%s, seed %d: got %s", d.name, seed, r.Headline())
 						for i := range min(len(r.Findings), 3) {
 							t.Logf("%s: %s", r.Findings[i].ID, strings.Join(r.Findings[i].Story(), "\n"))
 						}
@@ -125,7 +125,7 @@ func TestMissingProbes(t *testing.T) {
 					s.Probes = list
 					r := judgeText(t, text, s)
 					if tot := &r.Totals; tot.Lost+tot.Late+tot.Duplicate+tot.Concurrent+tot.WrongVCPU > 0 {
-						t.Errorf("got %s", r.headline())
+						t.Errorf("got %s", r.Headline())
 						for i := range min(len(r.Findings), 2) {
 							t.Logf("%s: %s", r.Findings[i].ID, strings.Join(r.Findings[i].Story(), "\n"))
 						}
@@ -150,7 +150,7 @@ func TestRenamedProbe(t *testing.T) {
 			t.Errorf("got %s, which is %s, want nothing but %s", f.ID, f.Cause, CauseUnseenUnmask)
 		}
 	}
-	if r.Verdict != VerdictUnknown || r.Totals.Unknown == 0 || uint64(len(r.Findings)) != r.Totals.Unknown || !strings.Contains(r.headline(), "of ports that the records have as masked") || !strings.Contains(settle, "--map my_unmask=unmask") {
-		t.Errorf("got %s\n%s", r.headline(), settle)
+	if r.Verdict != VerdictUnknown || r.Totals.Unknown == 0 || uint64(len(r.Findings)) != r.Totals.Unknown || !strings.Contains(r.Headline(), "of ports that the records have as masked") || !strings.Contains(settle, "--map my_unmask=unmask") {
+		t.Errorf("got %s\n%s", r.Headline(), settle)
 	}
 }

@@ -53,7 +53,7 @@ func TestFIFO(t *testing.T) {
 			meta.ABI = "fifo"
 			r := judged(t, meta, Options{}, tt.trace)
 			if r.Verdict != tt.verdict || r.Latency.Max != tt.latency {
-				t.Errorf("got %s, slowest %d, want %s, %d: %s", r.Verdict, r.Latency.Max, tt.verdict, tt.latency, r.headline())
+				t.Errorf("got %s, slowest %d, want %s, %d: %s", r.Verdict, r.Latency.Max, tt.verdict, tt.latency, r.Headline())
 			}
 			if b := r.Totals.Balance(); b != 0 {
 				t.Errorf("the totals are out by %d: %+v", b, r.Totals)

@@ -49,7 +49,7 @@ func TestGaps(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			r := judged(t, observedMeta(), Options{}, tt.trace)
 			if r.Verdict != tt.verdict || r.Latency.Count != tt.latency {
-				t.Errorf("got %s, %d in the latency, want %s, %d: %s", r.Verdict, r.Latency.Count, tt.verdict, tt.latency, r.headline())
+				t.Errorf("got %s, %d in the latency, want %s, %d: %s", r.Verdict, r.Latency.Count, tt.verdict, tt.latency, r.Headline())
 			}
 			if b := r.Totals.Balance(); b != 0 {
 				t.Errorf("the totals are out by %d: %+v", b, r.Totals)

@@ -8,8 +8,8 @@ import (
 	"github.com/evtrace/evtrace/evtchn"
 )
 
-// headline is the verdict in words.
-func (r *Report) headline() string {
+// Headline is the verdict in words: one line, however long.
+func (r *Report) Headline() string {
 	t := &r.Totals
 	var parts []string
 	add := func(k Kind, what string) {

@@ -170,7 +170,7 @@ func TestMaxFindings(t *testing.T) {
 	if d := cmp.Diff(want, r.Groups); d != "" {
 		t.Errorf("groups: -want +got\n%s", d)
 	}
-	if got, want := r.headline(), "lost: 3 of 3 events lost (ports 65, 66)."; got != want {
+	if got, want := r.Headline(), "lost: 3 of 3 events lost (ports 65, 66)."; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

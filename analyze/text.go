@@ -38,7 +38,7 @@ func (o *TextOptions) defaults() {
 func (r *Report) WriteText(w io.Writer, opt TextOptions) error {
 	opt.defaults()
 	p := &page{width: opt.Width, fifo: r.Trace.ABI == "fifo", c: clock{factor: 1, ticks: r.Trace.Unit == "ticks"}}
-	p.wrap("", r.headline())
+	p.wrap("", r.Headline())
 	p.terms(r)
 	p.line("")
 	full := min(opt.Full, len(r.Findings))

@@ -56,7 +56,8 @@ header: such a piece is to be read, not to be imported. --to table says in words
 			}
 			defer t.Close()
 			if to == formText && part == (stretch{}) {
-				return a.exportText(cmd.Context(), t, out, force)
+				_, err := a.exportText(cmd.Context(), t, out, force)
+				return err
 			}
 			return a.exportTo(cmd.Context(), t, out, force, part, f)
 		},
@@ -133,11 +134,11 @@ func (a *app) exportTo(ctx context.Context, t *trace, out string, force bool, pa
 	return o.commit()
 }
 
-// exportText writes a trace as text. Its header leaves out the number of events, which the last line gives.
-func (a *app) exportText(ctx context.Context, t *trace, out string, force bool) error {
+// exportText writes a trace as text, and gives its length in bytes. Its header leaves out the number of events, which the last line gives.
+func (a *app) exportText(ctx context.Context, t *trace, out string, force bool) (int64, error) {
 	o, err := a.createText(out, force)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer o.abort()
 	p := a.newProgress("exporting", "events", false)
@@ -151,10 +152,10 @@ func (a *app) exportText(ctx context.Context, t *trace, out string, force bool) 
 		if errors.Is(err, recorder.ErrOrder) {
 			err = unreadable(about(t.name, err))
 		}
-		return err
+		return 0, err
 	}
 	if err := w.Close(); err != nil {
-		return o.fail(err)
+		return 0, o.fail(err)
 	}
-	return o.commit()
+	return o.written, o.commit()
 }
