@@ -30,7 +30,6 @@ type bundleOptions struct {
 	attach   []string // side files
 	policies []string
 	redacted bool
-	named    string // what the trace is called in messages, if not by its file
 }
 
 func newBundle(a *app) *cobra.Command {
@@ -99,10 +98,6 @@ takes out what is nobody's business.`,
 
 // bundle judges a trace and packs it.
 func (a *app) bundle(ctx context.Context, t *trace, opt *bundleOptions) (*bundle.Manifest, error) {
-	name := t.name
-	if opt.named != "" {
-		name = opt.named
-	}
 	given, e, err := opt.expectation()
 	if err != nil {
 		return nil, err
@@ -124,7 +119,7 @@ func (a *app) bundle(ctx context.Context, t *trace, opt *bundleOptions) (*bundle
 			return nil, err
 		}
 	} else if diffs := e.unlike(r, rep); len(diffs) > 0 {
-		return nil, &failure{codeInternal, fmt.Errorf("%s does not give what %s expects:\n%s", name, opt.expect, strings.Join(diffs, "\n")),
+		return nil, &failure{codeInternal, fmt.Errorf("%s does not give what %s expects:\n%s", t.name, opt.expect, strings.Join(diffs, "\n")),
 			"without --expect the bundle expects what the trace gives"}
 	}
 	note, err := a.reportText(opt.note, r, t)
@@ -261,7 +256,7 @@ func (a *app) pack(ctx context.Context, t *trace, m bundle.Manifest, note, expec
 	}
 	defer os.RemoveAll(dir)
 	packed := filepath.Join(dir, bundle.TraceName)
-	if m.TextBytes, err = a.exportText(ctx, t, packed, false); err != nil {
+	if m.TextBytes, err = a.exportText(ctx, t.name, t, packed, false); err != nil {
 		return nil, err
 	}
 	files := []bundle.File{bundle.Text(bundle.ReportName, note), bundle.Text(bundle.ExpectName, expected)}
@@ -358,6 +353,12 @@ func (t *trace) sniffBundle(f *os.File) error {
 	t.temp = append(t.temp, dir)
 	if err := unpackBundle(b, dir, bundle.TraceName); err != nil {
 		return err
+	}
+	t.manifest = b.Manifest
+	if r, ok := b.Part(bundle.ExpectName); ok && r.Size() <= maxNote {
+		if t.expected, err = io.ReadAll(r); err != nil {
+			return err
+		}
 	}
 	t.path, t.unpacked, t.form = filepath.Join(dir, bundle.TraceName), b.Unpacked, ""
 	return t.sniff() // which takes text alone now

@@ -12,6 +12,7 @@ import (
 	"github.com/evtrace/evtrace/evtchn"
 	"github.com/evtrace/evtrace/evtchn/text"
 	"github.com/evtrace/evtrace/recorder"
+	"github.com/evtrace/evtrace/replay"
 )
 
 func newExport(a *app) *cobra.Command {
@@ -56,7 +57,7 @@ header: such a piece is to be read, not to be imported. --to table says in words
 			}
 			defer t.Close()
 			if to == formText && part == (stretch{}) {
-				_, err := a.exportText(cmd.Context(), t, out, force)
+				_, err := a.exportText(cmd.Context(), t.name, t, out, force)
 				return err
 			}
 			return a.exportTo(cmd.Context(), t, out, force, part, f)
@@ -135,7 +136,7 @@ func (a *app) exportTo(ctx context.Context, t *trace, out string, force bool, pa
 }
 
 // exportText writes a trace as text, and gives its length in bytes. Its header leaves out the number of events, which the last line gives.
-func (a *app) exportText(ctx context.Context, t *trace, out string, force bool) (int64, error) {
+func (a *app) exportText(ctx context.Context, name string, t replay.Trace, out string, force bool) (int64, error) {
 	o, err := a.createText(out, force)
 	if err != nil {
 		return 0, err
@@ -150,7 +151,7 @@ func (a *app) exportText(ctx context.Context, t *trace, out string, force bool) 
 	opt := recorder.Options{Progress: func(n uint64, _ evtchn.Time) { p.at(n, part(n, total)) }}
 	if _, err := recorder.Run(ctx, t.Events(1), opt, sinkFunc(func(ev *evtchn.Event) error { return o.fail(w.Add(ev)) })); err != nil {
 		if errors.Is(err, recorder.ErrOrder) {
-			err = unreadable(about(t.name, err))
+			err = unreadable(about(name, err))
 		}
 		return 0, err
 	}

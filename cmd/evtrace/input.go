@@ -94,6 +94,8 @@ type trace struct {
 	temp   []string // directories to remove
 
 	unpacked func(io.Reader) io.Reader // bounds what the text of a bundle unpacks to; nil: no bundle
+	manifest bundle.Manifest           // of that bundle
+	expected []byte                    // and its expectation
 }
 
 // openTrace opens a trace: a trace file, or what is left of one whose recording was killed; the text form; or a capture, which is

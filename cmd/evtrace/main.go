@@ -78,7 +78,7 @@ To see what it is about, run "evtrace demo".`,
 		&cobra.Group{ID: groupKnow, Title: "Look things up:"},
 	)
 	root.AddCommand(
-		newRecord(a), newProbes(a), newImport(a), newExport(a), newBundle(a),
+		newRecord(a), newProbes(a), newImport(a), newExport(a), newBundle(a), newRedact(a),
 		newTUI(a), newAnalyze(a), newDoctor(a), newReplay(a), newCompare(a), newExplore(a), newInfo(a), newCheck(a), newVerify(a),
 		newDemo(a), newPolicies(a), newScenarios(a), newVersion(a), newCompletion(a),
 		newExitCodes(), newTraces(),
