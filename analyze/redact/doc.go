@@ -9,13 +9,13 @@
 //     story, source and comments.
 //   - Domain ids, of captures: they are numbered anew in the order in which they appear. Domain 0 and Xen's own numbers stay. In a
 //     simulation they are numbers of the scenario, and stay.
-//   - The time of day: the first event is at 0, or where the caller wants it.
+//   - The time of day: the first event of a capture is at 0, or where the caller wants it.
 //   - Events of ports that the findings have nothing to do with, if that is asked for: see Drop.
 //
 // # What stays
 //
 // Which vcpu did what to which port when: that is the bug. Port numbers, PIRQ and VIRQ numbers, ports of other domains and the
-// frequency of the clock stay, too.
+// frequency of the clock stay, too. So does the virtual time of a simulation.
 //
 // # Simulations
 //

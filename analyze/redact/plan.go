@@ -20,9 +20,9 @@ const (
 	DropAll
 )
 
-// Options say what is to be done. The zero value takes out names, and sets the clock to 0.
+// Options say what is to be done. The zero value takes out names, and sets the clock of a capture to 0.
 type Options struct {
-	Start evtchn.Time // of the first event, in the trace's unit
+	Start evtchn.Time // of the first event, in the trace's unit; of a simulation 0 leaves its time as it is
 	Drop  Drop
 	_     struct{}
 }
@@ -56,7 +56,7 @@ func (s *Survey) Plan(opt Options) *Plan {
 	p := &Plan{Meta: s.meta, domains: make(map[evtchn.DomID]evtchn.DomID), bits: max(s.meta.WordBits, 1)}
 	sim := s.meta.Source == evtchn.SourceSim
 	p.names()
-	if s.any {
+	if s.any && (!sim || opt.Start != 0) { // the time of a simulation is no time of day
 		p.shift = opt.Start - s.first
 	}
 	if p.shift != 0 {

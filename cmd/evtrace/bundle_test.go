@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/evtrace/evtrace/cmd/evtrace/bundle"
 )
 
 // corrupted makes a copy with something wrong: a byte changed, some missing, some more, a block exchanged with another, or the end cut off.
@@ -95,6 +97,64 @@ func TestBundleBytes(t *testing.T) {
 		}
 		if !bytes.Equal(data, first) {
 			t.Errorf("%s: %d bytes that are not those of the first, which has %d", name, len(data), len(first))
+		}
+	}
+}
+
+// remade is a bundle with another manifest, and all hashes right.
+func remade(t *testing.T, from, to string, change func(*bundle.Manifest)) {
+	t.Helper()
+	f, err := os.Open(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	b, err := openBundle(from, f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := b.Manifest
+	change(&m)
+	var files []bundle.File
+	for _, p := range b.Manifest.Parts {
+		r, _ := b.Part(p.Name)
+		files = append(files, bundle.File{Name: p.Name, Data: r})
+	}
+	var out bytes.Buffer
+	if _, err := bundle.Write(&out, m, files); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(to, out.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestVerifyNamesWhatDiffers: another tool or another meaning of a policy is noted; a manifest that speaks of another trace, or of another
+// verdict, fails; and a trace that unpacks to more than was said is stopped.
+func TestVerifyNamesWhatDiffers(t *testing.T) {
+	dir := t.TempDir()
+	evt, whole, other := filepath.Join(dir, "a.evt"), filepath.Join(dir, "a.evb"), filepath.Join(dir, "other.evb")
+	must(t, 0, "record", "-q", "--scenario", "clean", "--duration", "5ms", "-o", evt)
+	must(t, 0, "bundle", evt, "--policy", "linux-2021", "-o", whole)
+	for _, tt := range []struct {
+		name   string
+		code   int
+		want   string
+		change func(*bundle.Manifest)
+	}{
+		{"tool", 0, "note: tool version: made by evtrace 0.0.9, judged by evtrace " + version, func(m *bundle.Manifest) { m.Tool = "evtrace 0.0.9" }},
+		{"policy", 0, "note: policy semantics: the steps of linux-2021 are not what they were (digest 00ff, now ",
+			func(m *bundle.Manifest) { m.Policies = []bundle.Policy{{Policy: "linux-2021", Digest: "00ff"}} }},
+		{"unknown policy", 0, "note: policy semantics: linux-2031 is not known here", func(m *bundle.Manifest) { m.Policies = []bundle.Policy{{Policy: "linux-2031", Digest: "00ff"}} }},
+		{"verdict", 1, "manifest.json: verdict is lost there, clean in expect.yaml", func(m *bundle.Manifest) { m.Verdict = "lost" }},
+		{"seed", 1, "manifest.json: seed is 7 there, 1 in the trace", func(m *bundle.Manifest) { m.Seed = 7 }},
+		{"events", 1, "manifest.json: events is 1 there, ", func(m *bundle.Manifest) { m.Events = 1 }},
+		{"bomb", 1, "it unpacks to more than the text_bytes of manifest.json", func(m *bundle.Manifest) { m.TextBytes = 9000 }},
+		{"less", 1, "bytes less than the text_bytes of manifest.json", func(m *bundle.Manifest) { m.TextBytes++ }},
+	} {
+		remade(t, whole, other, tt.change)
+		if r := evtrace(t, "verify", other); r.code != tt.code || !strings.Contains(r.out, tt.want) {
+			t.Errorf("%s: exit code %d, want %d, with %q:\n%s%s", tt.name, r.code, tt.code, tt.want, r.out, r.err)
 		}
 	}
 }

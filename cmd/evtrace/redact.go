@@ -52,13 +52,13 @@ func newRedact(a *app) *cobra.Command {
 		GroupID: groupMake,
 		Short:   "take names and what does not matter out of a trace, and keep its verdict",
 		Long: `Redact makes a trace that can be shown: tasks, unknown records and the scenario get other names; notes, comments, prose, the capture's
-name and side files go; the domains of a capture are numbered anew; its clock starts at 0, or at --start; and events of ports that no
+name and side files go; the domains of a capture are numbered anew; its clock starts at 0; and events of ports that no
 finding is about are dropped. It lists what it took out, and writes nothing unless the verdict and every finding, with ports, causes and
 delays, are the same as before.
 
 What stays is which vcpu did what to which port when: that is the bug. Read what you send.
 
-A recording can still be run again afterwards, with the same events, under the same seed; --start and --drop-ports take its scenario
+A recording can still be run again afterwards, with the same events, under the same seed; --start, which sets the clock, and --drop-ports take its scenario
 away, since that would no longer be true. Of a capture ports are dropped unless --drop-ports=false: those in the event words of findings and
 their rescuers stay, and all do if the verdict needs them.
 
@@ -113,7 +113,7 @@ end in .zst or .gz.`,
 	fl := c.Flags()
 	fl.StringVarP(&f.out, "out", "o", "", "`FILE` to write: NAME.evb, or text; - is stdout")
 	fl.BoolVar(&f.force, "force", false, "replace the file if there is one")
-	fl.DurationVar(&f.start, "start", 0, "`TIME` of the first event (default: 0)")
+	fl.DurationVar(&f.start, "start", 0, "`TIME` of the first event (default: 0, or a simulation's own)")
 	fl.BoolVar(&f.drop, "drop-ports", false, "drop ports that no finding is about (default: of captures)")
 	fl.StringVar(&f.note, "note", "", "`FILE` with the report in prose, for a bundle, or - for stdin")
 	fl.StringVar(&f.in.context, "context", "", "`DIR` of the files that go with a capture (default: beside it)")
