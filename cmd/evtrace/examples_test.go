@@ -88,6 +88,12 @@ func runExample(t *testing.T, c *cobra.Command, line string) {
 	}
 	cmd := exec.Command("sh", "-c", line)
 	cmd.Dir = dir
+	if c.Name() == "man" { // a home where there is the folder
+		if err := os.MkdirAll(filepath.Join(dir, ".local", "share", "man", "man1"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		cmd.Env = append(os.Environ(), "HOME="+dir)
+	}
 	out, err := cmd.CombinedOutput()
 	code := cmd.ProcessState.ExitCode()
 	if c.Name() == "tui" && !strings.Contains(line, "--plain") {

@@ -80,7 +80,7 @@ To see what it is about, run "evtrace demo".`,
 	root.AddCommand(
 		newRecord(a), newProbes(a), newImport(a), newExport(a), newBundle(a), newRedact(a),
 		newTUI(a), newAnalyze(a), newDoctor(a), newReplay(a), newCompare(a), newExplore(a), newInfo(a), newCheck(a), newVerify(a),
-		newDemo(a), newPolicies(a), newScenarios(a), newVersion(a), newCompletion(a),
+		newDemo(a), newPolicies(a), newScenarios(a), newVersion(a), newCompletion(a), newMan(a),
 		newExitCodes(), newTraces(),
 	)
 	root.SetHelpCommand(newHelp(a))
