@@ -8,7 +8,7 @@ import (
 	"github.com/evtrace/evtrace/evtchn"
 )
 
-// Headline is the verdict in words.
+// Headline is the verdict in words: one line, however long.
 func (r *Report) Headline() string {
 	t := &r.Totals
 	var parts []string

@@ -143,15 +143,3 @@ func (f *Finding) DecidedAt() int64 {
 	}
 	return 0
 }
-
-// Worse reports whether a verdict is worse than another.
-func (v Verdict) Worse(than Verdict) bool { return v.rank() < than.rank() }
-
-func (v Verdict) rank() int {
-	for i, w := range []Verdict{VerdictLost, VerdictViolated, VerdictLate, VerdictUnknown} {
-		if v == w {
-			return i
-		}
-	}
-	return 4
-}

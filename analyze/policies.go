@@ -71,7 +71,7 @@ func (r *PolicyReport) ExitCode() int {
 	}
 	v := VerdictClean
 	for i := range r.Policies {
-		if !r.Policies[i].Observed && r.Policies[i].Verdict.worse(v) {
+		if !r.Policies[i].Observed && r.Policies[i].Verdict.Worse(v) {
 			v = r.Policies[i].Verdict
 		}
 	}
@@ -81,8 +81,8 @@ func (r *PolicyReport) ExitCode() int {
 // ExitDiverged is the exit code for a trace that its own policy does not reproduce.
 const ExitDiverged = 15
 
-// worse reports whether a verdict outweighs another.
-func (v Verdict) worse(w Verdict) bool { return v.weight() > w.weight() }
+// Worse reports whether a verdict outweighs another.
+func (v Verdict) Worse(w Verdict) bool { return v.weight() > w.weight() }
 
 func (v Verdict) weight() int {
 	for i, o := range []Verdict{VerdictClean, VerdictUnknown, VerdictLate, VerdictViolated, VerdictLost} {

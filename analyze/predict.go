@@ -291,7 +291,7 @@ func (r *prediction) row(rep *Report, out *predict.Outcome) PolicyResult {
 	res.Late += out.Late
 	res.Unknown += out.Unclear + out.Undecided + out.Unseen + out.Circles
 	res.judge(rep.Verdict)
-	if r.notShown != "" && VerdictUnknown.worse(res.Verdict) {
+	if r.notShown != "" && VerdictUnknown.Worse(res.Verdict) {
 		res.Verdict = VerdictUnknown
 	}
 	res.Doubts = doubtsOf(out)
@@ -315,7 +315,7 @@ func (p *PolicyResult) judge(v Verdict) {
 		n uint64
 		v Verdict
 	}{{p.Unknown, VerdictUnknown}, {p.Late, VerdictLate}, {p.WrongVCPU, VerdictViolated}} {
-		if o.n > 0 && o.v.worse(p.Verdict) {
+		if o.n > 0 && o.v.Worse(p.Verdict) {
 			p.Verdict = o.v
 		}
 	}

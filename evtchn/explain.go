@@ -1,6 +1,11 @@
 package evtchn
 
-import "strings"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+)
 
 // Procedure is one procedure as a policy has it, for people: its steps in order, each one indivisible.
 type Procedure struct {
@@ -61,6 +66,22 @@ func Procedures(p Policy) []Procedure {
 		out = append(out, q)
 	}
 	return out
+}
+
+// Digest gives a policy's meaning as a number: the SHA-256, in hexadecimal, of its choices and of all that Procedures lists. It is
+// another one as soon as a step of a procedure is added, dropped, exchanged or described otherwise, and the same wherever it is computed.
+func (p Policy) Digest() string {
+	h := sha256.New()
+	for i, c := range p.Choices() {
+		fmt.Fprintf(h, "%s=%s\n", axes[i].Name, c.Name)
+	}
+	for _, q := range Procedures(p) {
+		fmt.Fprintf(h, "%s: %s\n", q.Role, q.Name)
+		for _, st := range q.Steps {
+			fmt.Fprintf(h, "  %s %s\n", st.Kind, st.Text)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // steps lists the steps of a procedure that the policy can come to. A step's text that begins with "axis=choice: " is one that

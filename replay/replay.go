@@ -20,6 +20,9 @@ type Trace interface {
 // ErrObserved is the error for a capture of a real system: it holds effects without the actors that made them.
 var ErrObserved = errors.New("a capture of a real system cannot be run again: it has no actors")
 
+// ErrNoScenario is the error for a simulation whose scenario was taken out.
+var ErrNoScenario = errors.New("the trace does not hold its scenario: it cannot be run again")
+
 // ErrDivergence is the class of errors for a recording that its own policy does not reproduce.
 var ErrDivergence = errors.New("replay diverged")
 
@@ -181,7 +184,7 @@ func scenarioOf(meta *evtchn.Meta) (*system.Scenario, error) {
 		return nil, ErrObserved
 	}
 	if meta.Scenario == "" {
-		return nil, errors.New("the trace does not hold its scenario: it cannot be run again")
+		return nil, ErrNoScenario
 	}
 	return system.Parse("the trace's scenario", []byte(meta.Scenario))
 }

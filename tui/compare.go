@@ -10,6 +10,7 @@ import (
 	tea "github.com/charmbracelet/bubbletea"
 
 	"github.com/evtrace/evtrace/analyze"
+	"github.com/evtrace/evtrace/analyze/compare"
 	"github.com/evtrace/evtrace/evtchn"
 )
 
@@ -35,6 +36,13 @@ func newRecording(tr Trace) (recording, error) {
 	}
 	return r, nil
 }
+
+// Len, Event and SeqAt make it a tape that another one can be laid beside.
+func (r *recording) Len() evtchn.Seq { return r.n }
+
+func (r *recording) Event(seq evtchn.Seq) (*evtchn.Event, error) { return r.tape.event(seq) }
+
+func (r *recording) SeqAt(t evtchn.Time) (evtchn.Seq, error) { return r.tr.SeqAt(t) }
 
 // comparison is another policy's recording beside the trace.
 type comparison struct {
@@ -220,12 +228,12 @@ func (m *Model) portDeparture() tea.Cmd {
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			at := alignedTo(&theirs, ev)
+			at := compare.AlignedTo(&theirs, ev)
 			if at == 0 {
 				return true
 			}
 			e, err := theirs.tape.event(at)
-			return err == nil && !alike(e, ev)
+			return err == nil && !compare.Alike(e, ev)
 		}})
 		x.only(m.tr.PortRanges(port))
 		return x
@@ -290,122 +298,7 @@ func (m *Model) aligned() evtchn.Seq {
 	if m.other == nil || m.seq == 0 {
 		return 0
 	}
-	return alignedTo(&m.other.recording, m.view.ev)
-}
-
-// near enough for events at the same moment of a simulation
-const alignLook = 4096
-
-func alignedTo(o *recording, ev *evtchn.Event) evtchn.Seq {
-	from, err := o.tr.SeqAt(ev.Time)
-	if err != nil {
-		return 0
-	}
-	for s := from; s <= min(from+alignLook, o.n); s++ {
-		e, err := o.tape.event(s)
-		if err != nil || e.Time != ev.Time {
-			break
-		}
-		if alike(e, ev) {
-			return s
-		}
-	}
-	return from - 1
-}
-
-// alike compares what two events do and when, not their numbers.
-func alike(a, b *evtchn.Event) bool {
-	x := *a
-	x.Seq, x.Cause = b.Seq, b.Cause
-	return x == *b
-}
-
-// pair is a line of the list with two columns: an event of the one trace, of the other, or one that both have.
-type pair struct{ left, right evtchn.Seq }
-
-// pairs lines up two traces around a place: h lines, of which the one with seq is at. Both share the inputs and the clock, so that what
-// happens in both stands side by side, and what only one has stands alone.
-func pairs(a, b *recording, seq evtchn.Seq, h, at int) []pair {
-	ev, err := a.tape.event(seq)
-	if err != nil {
-		return nil
-	}
-	r := alignedTo(b, ev)
-	here := pair{left: seq}
-	before, after := r, r+1
-	if r > 0 {
-		if e, err := b.tape.event(r); err == nil && alike(e, ev) {
-			here.right, before = r, r-1
-		}
-	}
-	get := func(rec *recording, s evtchn.Seq) *evtchn.Event {
-		if s < 1 || s > rec.n {
-			return nil
-		}
-		e, err := rec.tape.event(s)
-		if err != nil {
-			return nil
-		}
-		return e
-	}
-	var up []pair
-	for l, r := seq-1, before; len(up) < at; {
-		x, y := get(a, l), get(b, r)
-		switch {
-		case x == nil && y == nil:
-			at = len(up)
-		case x != nil && y != nil && alike(x, y):
-			up = append(up, pair{l, r})
-			l, r = l-1, r-1
-		case y == nil || x != nil && x.Time >= y.Time && !hasAlike(b, r, x, -1):
-			up = append(up, pair{left: l})
-			l--
-		default:
-			up = append(up, pair{right: r})
-			r--
-		}
-	}
-	slices.Reverse(up)
-	list := append(up, here)
-	for l, r := seq+1, after; len(list) < h; {
-		x, y := get(a, l), get(b, r)
-		switch {
-		case x == nil && y == nil:
-			return list
-		case x != nil && y != nil && alike(x, y):
-			list = append(list, pair{l, r})
-			l, r = l+1, r+1
-		case y == nil || x != nil && x.Time <= y.Time && !hasAlike(b, r, x, 1):
-			list = append(list, pair{left: l})
-			l++
-		default:
-			list = append(list, pair{right: r})
-			r++
-		}
-	}
-	return list
-}
-
-// hasAlike reports whether an event follows in a trace at the same moment.
-func hasAlike(rec *recording, s evtchn.Seq, ev *evtchn.Event, dir int) bool {
-	for range 64 {
-		if s < 1 || s > rec.n {
-			return false
-		}
-		e, err := rec.tape.event(s)
-		if err != nil || e.Time != ev.Time {
-			return false
-		}
-		if alike(e, ev) {
-			return true
-		}
-		if dir > 0 {
-			s++
-		} else {
-			s--
-		}
-	}
-	return false
+	return compare.AlignedTo(&m.other.recording, m.view.ev)
 }
 
 // policyParts say how the other policy did, and at what cost, the most important first.

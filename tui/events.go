@@ -7,6 +7,7 @@ import (
 
 	"github.com/charmbracelet/lipgloss"
 
+	"github.com/evtrace/evtrace/analyze/compare"
 	"github.com/evtrace/evtrace/evtchn"
 )
 
@@ -128,8 +129,8 @@ func (p *eventsPane) arrangePairs(a, b *recording, seq evtchn.Seq) {
 	if h == 0 {
 		return
 	}
-	for _, q := range pairs(a, b, seq, h, at) {
-		p.rows = append(p.rows, row{seq: q.left, right: q.right, pair: true})
+	for _, q := range compare.Pairs(a, b, seq, h, at) {
+		p.rows = append(p.rows, row{seq: q.Left, right: q.Right, pair: true})
 	}
 }
 

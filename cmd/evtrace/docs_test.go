@@ -8,11 +8,23 @@ import (
 	"unicode/utf8"
 )
 
-// TestCatch: what docs/catch.md shows of the real capture is what the tool prints of it. Blocks of the language console hold
-// commands, each with its output; "..." stands for lines left out.
+// TestCatch: what docs/catch.md shows of the real capture is what the tool prints of it.
 func TestCatch(t *testing.T) {
-	root := repoRoot(t)
-	data, err := os.ReadFile(filepath.Join(root, "docs", "catch.md"))
+	showsOutput(t, "catch.md", filepath.Join(repoRoot(t), "fixtures", "2l-lost-bug"), 3)
+}
+
+// TestCompareDoc: and so is what docs/compare.md shows of a recording.
+func TestCompareDoc(t *testing.T) {
+	dir := t.TempDir()
+	must(t, 0, "record", "-q", "--scenario", "seed-port65", "-o", filepath.Join(dir, "a.evt"))
+	showsOutput(t, "compare.md", dir, 1)
+}
+
+// showsOutput compares what a page of docs shows with what the tool prints in a folder. Blocks of the language console hold commands, each
+// with its output; "..." stands for lines left out. There must be that many.
+func showsOutput(t *testing.T, page, dir string, least int) {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(repoRoot(t), "docs", page))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -21,10 +33,10 @@ func TestCatch(t *testing.T) {
 			t.Errorf("a line of %d columns:\n%s", n, line)
 		}
 	}
-	t.Chdir(filepath.Join(root, "fixtures", "2l-lost-bug"))
+	t.Chdir(dir)
 	blocks := strings.Split(string(data), "```console\n$ evtrace ")[1:]
-	if len(blocks) < 3 {
-		t.Fatalf("%d commands with output, want 3 or more", len(blocks))
+	if len(blocks) < least {
+		t.Fatalf("%d commands with output, want %d or more", len(blocks), least)
 	}
 	for _, block := range blocks {
 		block, _, _ = strings.Cut(block, "\n```")

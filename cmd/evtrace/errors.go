@@ -127,7 +127,7 @@ func codeOf(err error) int {
 		return codeUsage
 	case errors.Is(err, replay.ErrDivergence):
 		return codeDiverged
-	case errors.Is(err, replay.ErrObserved), errors.Is(err, predict.ErrFIFO):
+	case errors.Is(err, replay.ErrObserved), errors.Is(err, replay.ErrNoScenario), errors.Is(err, predict.ErrFIFO):
 		return codeUndecided
 	}
 	return codeInternal
@@ -145,7 +145,7 @@ func hintOf(err error) string {
 		return `"evtrace scenarios" lists those that are built in, "evtrace scenarios --fields" the keys of a file`
 	case errors.Is(err, replay.ErrObserved):
 		return "evtrace replay --policy P predicts what it might have been under a policy; evtrace analyze judges it as it is"
-	case errors.Is(err, predict.ErrFIFO):
+	case errors.Is(err, predict.ErrFIFO), errors.Is(err, replay.ErrNoScenario):
 		return "evtrace analyze judges it as it is"
 	}
 	return ""

@@ -59,6 +59,9 @@ func runExample(t *testing.T, c *cobra.Command, line string) {
 		must(t, 0, "record", "-q", "--scenario", "seed-port65", "-o", filepath.Join(dir, "a.evt"))
 		must(t, 0, "export", filepath.Join(dir, "a.evt"), "-o", filepath.Join(dir, "a.txt"))
 	}
+	if c.Name() != "bundle" && strings.Contains(line, "bug.evb") {
+		must(t, 0, "bundle", filepath.Join(dir, "a.evt"), "-o", filepath.Join(dir, "bug.evb"))
+	}
 	if c.Name() == "import" && strings.Contains(line, "--force") {
 		must(t, 0, "import", "-q", filepath.Join(dir, "trace.txt.zst"), "-o", filepath.Join(dir, "dom0.evt"))
 	}
@@ -88,6 +91,12 @@ func runExample(t *testing.T, c *cobra.Command, line string) {
 	}
 	cmd := exec.Command("sh", "-c", line)
 	cmd.Dir = dir
+	if c.Name() == "man" { // a home where there is the folder
+		if err := os.MkdirAll(filepath.Join(dir, ".local", "share", "man", "man1"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		cmd.Env = append(os.Environ(), "HOME="+dir)
+	}
 	out, err := cmd.CombinedOutput()
 	code := cmd.ProcessState.ExitCode()
 	if c.Name() == "tui" && !strings.Contains(line, "--plain") {

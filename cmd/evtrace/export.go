@@ -9,6 +9,7 @@ import (
 	"github.com/evtrace/evtrace/evtchn"
 	"github.com/evtrace/evtrace/evtchn/text"
 	"github.com/evtrace/evtrace/recorder"
+	"github.com/evtrace/evtrace/replay"
 )
 
 func newExport(a *app) *cobra.Command {
@@ -61,7 +62,8 @@ flows for ui.perfetto.dev and trace_processor (docs/perfetto.md). Both take the 
 			}
 			defer t.Close()
 			if to == formText && part == (stretch{}) {
-				return a.exportText(cmd.Context(), t, out, force)
+				_, err := a.exportText(cmd.Context(), t.name, t, out, force)
+				return err
 			}
 			return a.writeEvents(cmd.Context(), t, &selection{stretch: part}, eventOut{name: out, force: force, form: f})
 		},
@@ -74,11 +76,11 @@ flows for ui.perfetto.dev and trace_processor (docs/perfetto.md). Both take the 
 	return c
 }
 
-// exportText writes a trace as text. Its header leaves out the number of events, which the last line gives.
-func (a *app) exportText(ctx context.Context, t *trace, out string, force bool) error {
+// exportText writes a trace as text, and gives its length in bytes. Its header leaves out the number of events, which the last line gives.
+func (a *app) exportText(ctx context.Context, name string, t replay.Trace, out string, force bool) (int64, error) {
 	o, err := a.createText(out, force)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer o.abort()
 	p := a.newProgress("exporting", "events", false)
@@ -90,12 +92,12 @@ func (a *app) exportText(ctx context.Context, t *trace, out string, force bool) 
 	opt := recorder.Options{Progress: func(n uint64, _ evtchn.Time) { p.at(n, part(n, total)) }}
 	if _, err := recorder.Run(ctx, t.Events(1), opt, sinkFunc(func(ev *evtchn.Event) error { return o.fail(w.Add(ev)) })); err != nil {
 		if errors.Is(err, recorder.ErrOrder) {
-			err = unreadable(about(t.name, err))
+			err = unreadable(about(name, err))
 		}
-		return err
+		return 0, err
 	}
 	if err := w.Close(); err != nil {
-		return o.fail(err)
+		return 0, o.fail(err)
 	}
-	return o.commit()
+	return o.written, o.commit()
 }

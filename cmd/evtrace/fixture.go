@@ -19,6 +19,7 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"github.com/evtrace/evtrace/analyze"
+	"github.com/evtrace/evtrace/cmd/evtrace/bundle"
 	"github.com/evtrace/evtrace/evtchn"
 )
 
@@ -272,6 +273,34 @@ func describeFinding(g *analyze.Finding, unit string) string {
 	return s
 }
 
+// list gives the policies that are expected to be tried, in order.
+func (e *expectedReplay) list() ([]evtchn.Policy, error) {
+	if e == nil {
+		return nil, nil
+	}
+	var list []evtchn.Policy
+	for _, p := range e.Policies {
+		policy, err := evtchn.ParsePolicy(p.Policy)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, policy)
+	}
+	return list, nil
+}
+
+// unlike compares a report, and replays if there are any, with what is expected.
+func (e *expectation) unlike(r *analyze.Report, rep *analyze.PolicyReport) []string {
+	diffs := e.differences(r)
+	switch {
+	case e.Replay != nil && rep == nil:
+		diffs = append(diffs, "the trace cannot be run again")
+	case e.Replay != nil:
+		diffs = append(diffs, e.Replay.differences(rep)...)
+	}
+	return diffs
+}
+
 // differences compares replays with what is expected of them.
 func (e *expectedReplay) differences(r *analyze.PolicyReport) []string {
 	var diffs []string
@@ -306,6 +335,7 @@ type fixture struct {
 	dir    string // where its files are
 	expect *expectation
 	trace  string // its trace file
+	bundle *bundle.Bundle
 }
 
 // expectName is the file that makes a folder a fixture.
@@ -380,6 +410,9 @@ func (fx *fixture) judge(ctx context.Context, a *app) (*fixtureResult, *analyze.
 		return nil, nil, err
 	}
 	defer t.Close()
+	if fx.bundle != nil {
+		t.unpacked = fx.bundle.Unpacked
+	}
 	if capture := t.form == formFtrace; capture != (fx.expect.Format == "capture") {
 		return nil, nil, fmt.Errorf("%s is of the form %s, but the fixture's format is %s", filepath.Base(fx.trace), t.form, fx.expect.Format)
 	}
@@ -393,18 +426,17 @@ func (fx *fixture) judge(ctx context.Context, a *app) (*fixtureResult, *analyze.
 	}
 	res.Problems = append([]string{}, fx.expect.differences(r)...)
 	if fx.expect.Replay != nil {
-		var list []evtchn.Policy
-		for _, p := range fx.expect.Replay.Policies {
-			policy, err := evtchn.ParsePolicy(p.Policy)
-			if err != nil {
-				return nil, nil, err
-			}
-			list = append(list, policy)
+		list, err := fx.expect.Replay.list()
+		if err != nil {
+			return nil, nil, err
 		}
 		if res.Got.Replay, err = a.replay(ctx, t, list); err != nil {
 			return nil, nil, err
 		}
 		res.Problems = append(res.Problems, fx.expect.Replay.differences(res.Got.Replay)...)
+	}
+	if fx.bundle != nil {
+		fx.compare(res, t.Meta(), r)
 	}
 	res.OK = len(res.Problems) == 0
 	return res, r, nil

@@ -154,7 +154,8 @@ func (a *app) importTo(ctx context.Context, ins []string, out string, force bool
 		if err := t.load(ctx, a); err != nil {
 			return nil, t.named(err)
 		}
-		return nil, a.exportText(ctx, t, "-", false)
+		_, err := a.exportText(ctx, t.name, t, "-", false)
+		return nil, err
 	case t.form == formText:
 		return a.importText(ctx, t, out, force)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/evtrace/evtrace/cmd/evtrace/bundle"
 	"github.com/evtrace/evtrace/evtchn"
 	"github.com/evtrace/evtrace/evtchn/text"
 	"github.com/evtrace/evtrace/recorder/consoledump"
@@ -91,6 +92,10 @@ type trace struct {
 	cut    error       // what is wrong with the archive that it was salvaged from, nil if nothing
 	open   []io.Closer
 	temp   []string // directories to remove
+
+	unpacked func(io.Reader) io.Reader // bounds what the text of a bundle unpacks to; nil: no bundle
+	manifest bundle.Manifest           // of that bundle
+	expected []byte                    // and its expectation
 }
 
 // openTrace opens a trace: a trace file, or what is left of one whose recording was killed; the text form; or a capture, which is
@@ -201,8 +206,12 @@ func (t *trace) sniff() error {
 		return fmt.Errorf("%s: the compressed file is cut off or damaged: %w", t.name, err)
 	}
 	switch {
+	case t.unpacked != nil && !text.Sniff(head):
+		return fmt.Errorf("%s: %s: want a trace in text form", t.name, bundle.TraceName)
 	case isArchive(head):
 		return t.sniffArchive(f)
+	case !packed && t.unpacked == nil && bundle.Is(head):
+		return t.sniffBundle(f)
 	case t.form == formTraceDat && !tracedat.Is(head):
 		return fmt.Errorf("%s: it does not begin as trace-cmd's trace.dat does", t.name)
 	case t.form == formTraceDat:
@@ -324,7 +333,11 @@ func (t *trace) text() (*text.Reader, error) {
 		return nil, fmt.Errorf("%s: %w", t.name, err)
 	}
 	t.open = append(t.open, r)
-	br := bufio.NewReader(r)
+	var plain io.Reader = r
+	if t.unpacked != nil {
+		plain = t.unpacked(r)
+	}
+	br := bufio.NewReader(plain)
 	if head, _ := br.Peek(len(bom)); !t.opt.strict && bytes.Equal(head, bom) {
 		_, _ = br.Discard(len(bom))
 	}

@@ -78,10 +78,11 @@ To see what it is about, run "evtrace demo".`,
 		&cobra.Group{ID: groupKnow, Title: "Look things up:"},
 	)
 	root.AddCommand(
-		newRecord(a), newProbes(a), newImport(a), newExport(a), newReport(a), newPlot(a), newTUI(a),
-		newAnalyze(a), newDoctor(a), newReplay(a), newExplore(a), newMinimize(a), newQuery(a), newPprof(a),
-		newInfo(a), newCheck(a), newVerify(a), newDemo(a), newPolicies(a), newScenarios(a), newVersion(a),
-		newCompletion(a), newExitCodes(), newTraces(),
+		newRecord(a), newProbes(a), newImport(a), newExport(a), newBundle(a), newRedact(a), newReport(a),
+		newPlot(a), newTUI(a), newAnalyze(a), newDoctor(a), newReplay(a), newCompare(a), newExplore(a),
+		newMinimize(a), newQuery(a), newPprof(a), newInfo(a), newCheck(a), newVerify(a), newDemo(a),
+		newPolicies(a), newScenarios(a), newVersion(a), newCompletion(a), newMan(a), newExitCodes(),
+		newTraces(),
 	)
 	root.SetHelpCommand(newHelp(a))
 	layOut(root)

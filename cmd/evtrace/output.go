@@ -111,6 +111,13 @@ type textOut struct {
 	file    *os.File // nil: stdout, or a device
 	partial string
 	closers []io.Closer
+	written int64 // bytes, before they are compressed
+}
+
+func (o *textOut) Write(p []byte) (int, error) {
+	n, err := o.Writer.Write(p)
+	o.written += int64(n)
+	return n, err
 }
 
 // createText begins a text file; - is stdout.

@@ -27,7 +27,7 @@ func newExitCodes() *cobra.Command {
 	return &cobra.Command{
 		Use:   "exit-codes",
 		Short: "what the exit codes mean",
-		Long: `The exit code of analyze, replay and doctor is the verdict; the worst finding decides:
+		Long: `The exit code of analyze, replay and doctor is the verdict; the worst finding decides (of compare: 0 if both traces have the same verdict, else the worse one):
 
     0   clean: no event was missed
    10   an event was lost
@@ -58,6 +58,7 @@ func newTraces() *cobra.Command {
   text               the text form, as export writes it; comments (# ...) and blank lines may be added
   ftrace             a capture of Linux: tracefs' trace or trace_pipe, what trace-cmd report prints, or trace-cmd's own
                      trace.dat. It is imported into a temporary file each time: "evtrace import" does that once and for all
+  bundle             NAME.evb, as bundle and redact make it: the trace in it, if all of the bundle is as it was made
   tar                a tar archive of such a capture and its side files, as the script of "evtrace probes" makes it
   xentrace           a binary trace of Xen's own tracing: when vcpus ran, and nothing about ports
   dump               dumps of Xen's console (xl debug-keys e and q), in whatever they were pasted into; "evtrace doctor" judges

@@ -13,6 +13,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/evtrace/evtrace/analyze"
+	"github.com/evtrace/evtrace/cmd/evtrace/bundle"
+	"github.com/evtrace/evtrace/evtchn"
 )
 
 // verifyReport is what verify says, in text and in JSON.
@@ -24,9 +26,19 @@ type verifyReport struct {
 type fixtureResult struct {
 	Path     string          `json:"path"`
 	OK       bool            `json:"ok"`
+	Bundle   *bundleInfo     `json:"bundle,omitempty"` // if it is one, and whole
 	Expected *expectation    `json:"expected"`
 	Got      *fixtureOutcome `json:"got"`
 	Problems []string        `json:"problems"`
+	Notes    []string        `json:"notes,omitempty"` // what is not as it was when the bundle was made; by itself that is no failure
+}
+
+// bundleInfo is what verify says of a bundle.
+type bundleInfo struct {
+	Format   int    `json:"format"`
+	Tool     string `json:"tool"`
+	Redacted bool   `json:"redacted"`
+	Chain    string `json:"chain"`
 }
 
 // fixtureOutcome is what a fixture's trace gave.
@@ -44,10 +56,15 @@ func newVerify(a *app) *cobra.Command {
 		GroupID: groupJudge,
 		Short:   "judge fixtures: traces that must give a known verdict",
 		Long: `Verify judges the traces of bug reports and compares the verdicts with those that they must give. A fixture is a folder with a
-trace, the report in prose and an expect.yaml, or a .txtar file of the same; PATH is a fixture, or a folder of fixtures.
+trace, the report in prose and an expect.yaml, a .txtar file of the same, or a bundle, NAME.evb, as "evtrace bundle" makes it; PATH is a
+fixture, or a folder of fixtures.
+
+A bundle of which a byte is not as it was made is refused, with the part that it is in. If the tool or what a policy means is another than when
+it was made, that is noted; what it gives decides.
 
 The exit code is 0 if all hold, and 1 if one does not.`,
 		Example: `  evtrace verify fixtures
+  evtrace verify bug.evb
   evtrace verify fixtures/port65 --json`,
 		Args: atLeast(1, "a fixture, or a folder of fixtures"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -112,8 +129,8 @@ func findFixtures(path string) ([]string, error) {
 		return nil, err
 	}
 	if !st.IsDir() {
-		if filepath.Ext(path) != ".txtar" {
-			return nil, fmt.Errorf("%s: want a fixture: a folder with an %s, or a .txtar file", path, expectName)
+		if !packedFixture(path) {
+			return nil, fmt.Errorf("%s: want a fixture: a folder with an %s, a .txtar file, or a bundle, NAME.evb", path, expectName)
 		}
 		return []string{path}, nil
 	}
@@ -126,15 +143,20 @@ func findFixtures(path string) ([]string, error) {
 		case d.IsDir():
 		case d.Name() == expectName:
 			list = append(list, filepath.Dir(p))
-		case filepath.Ext(p) == ".txtar":
+		case packedFixture(p):
 			list = append(list, p)
 		}
 		return nil
 	})
 	if err == nil && len(list) == 0 {
-		err = fmt.Errorf("%s: no fixtures in it: want folders with an %s, or .txtar files", path, expectName)
+		err = fmt.Errorf("%s: no fixtures in it: want folders with an %s, .txtar files, or bundles", path, expectName)
 	}
 	return list, err
+}
+
+// packedFixture reports whether a file is a fixture by its name.
+func packedFixture(name string) bool {
+	return filepath.Ext(name) == ".txtar" || filepath.Ext(name) == bundleSuffix
 }
 
 // verify judges one fixture. A fixture that is broken does not hold; the error is ctx's.
@@ -155,21 +177,70 @@ func (a *app) verify(ctx context.Context, path string) (*fixtureResult, error) {
 
 func (a *app) verifyAt(ctx context.Context, path string) (_ *fixtureResult, err error) {
 	dir := path
-	if filepath.Ext(path) == ".txtar" {
+	if packedFixture(path) {
 		if dir, err = os.MkdirTemp("", "evtrace-"); err != nil {
 			return nil, err
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-		if err := unpackTxtar(path, dir); err != nil {
+	}
+	var b *bundle.Bundle
+	switch filepath.Ext(path) {
+	case ".txtar":
+		err = unpackTxtar(path, dir)
+	case bundleSuffix:
+		var f *os.File
+		if f, err = os.Open(path); err != nil {
 			return nil, err
 		}
+		defer f.Close()
+		if b, err = openBundle(path, f); err == nil {
+			err = unpackBundle(b, dir, bundle.ExpectName, bundle.TraceName)
+		}
+	}
+	if err != nil {
+		return nil, err
 	}
 	fx, err := openFixture(path, dir)
 	if err != nil {
 		return nil, err
 	}
+	fx.bundle = b
 	res, _, err := fx.judge(ctx, a)
 	return res, err
+}
+
+// compare compares what a bundle says of its trace with the trace, and what it was made with with what judges it now.
+func (fx *fixture) compare(res *fixtureResult, meta evtchn.Meta, r *analyze.Report) {
+	m := &fx.bundle.Manifest
+	res.Bundle = &bundleInfo{m.Format, m.Tool, m.Redacted, m.Chain}
+	says := func(what string, says, is any) {
+		if says != is {
+			res.Problems = append(res.Problems, fmt.Sprintf("%s: %s is %v there, %v in the trace", bundle.ManifestName, what, says, is))
+		}
+	}
+	says("source", m.Source, meta.Source)
+	says("seed", m.Seed, meta.Seed)
+	says("policy", m.Policy, meta.Policy)
+	says("scenario", m.Scenario, scenarioName(meta.Scenario))
+	says("events", m.Events, r.Trace.Events)
+	if m.Verdict != fx.expect.Verdict {
+		res.Problems = append(res.Problems, fmt.Sprintf("%s: verdict is %s there, %s in %s", bundle.ManifestName, m.Verdict, fx.expect.Verdict, bundle.ExpectName))
+	}
+	if own := "evtrace " + version; m.Tool != own {
+		res.Notes = append(res.Notes, fmt.Sprintf("tool version: made by %s, judged by %s", m.Tool, own))
+	}
+	if m.TraceFormat != evtchn.FormatVersion {
+		res.Notes = append(res.Notes, fmt.Sprintf("trace format: made in %d, read as %d", m.TraceFormat, evtchn.FormatVersion))
+	}
+	for _, p := range m.Policies {
+		policy, err := evtchn.ParsePolicy(p.Policy)
+		switch {
+		case err != nil:
+			res.Notes = append(res.Notes, fmt.Sprintf("policy semantics: %s is not known here: %v", p.Policy, err))
+		case policy.Digest() != p.Digest:
+			res.Notes = append(res.Notes, fmt.Sprintf("policy semantics: the steps of %s are not what they were (digest %.12s, now %.12s)", p.Policy, p.Digest, policy.Digest()))
+		}
+	}
 }
 
 func (r *fixtureResult) text() string {
@@ -186,11 +257,14 @@ func (r *fixtureResult) text() string {
 			}
 		}
 		b.WriteString("\n")
-		return b.String()
+	} else {
+		fmt.Fprintf(&b, "FAIL  %s\n", r.Path)
 	}
-	fmt.Fprintf(&b, "FAIL  %s\n", r.Path)
 	for _, p := range r.Problems {
 		fmt.Fprintf(&b, "      %s\n", p)
+	}
+	for _, n := range r.Notes {
+		fmt.Fprintf(&b, "      note: %s\n", n)
 	}
 	return b.String()
 }

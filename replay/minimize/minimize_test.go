@@ -151,9 +151,9 @@ func TestSchedule(t *testing.T) {
 	}
 	var sizes []int
 	for _, whole := range [][]explore.Choice{shortest, turns} {
-		tr, made := sys.Follow(whole)
-		if len(made) != len(whole) {
-			t.Fatalf("%d of %d choices can be made", len(made), len(whole))
+		tr := sys.Part(whole)
+		if len(tr.Made) != len(whole) {
+			t.Fatalf("%d of %d choices can be made", len(tr.Made), len(whole))
 		}
 		before, err := test(context.Background(), tr)
 		if err != nil || !before.Holds {
@@ -172,7 +172,7 @@ func TestSchedule(t *testing.T) {
 			t.Errorf("got %d choices with %d switches of %d with %d, minimal: %t", len(res.Candidate), res.Fact.Switches, len(whole), before.Switches, res.Minimal)
 		}
 		for i := range res.Candidate {
-			tr, _ := sys.Follow(slices.Delete(slices.Clone(res.Candidate), i, i+1))
+			tr := sys.Part(slices.Delete(slices.Clone(res.Candidate), i, i+1))
 			if f, _ := test(context.Background(), tr); f.Holds {
 				t.Errorf("it is lost without choice %d, too", i+1)
 			}
