@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"os"
@@ -89,6 +90,15 @@ func runExample(t *testing.T, c *cobra.Command, line string) {
 			t.Fatal(err)
 		}
 	}
+	if c.Name() == "pprof" && !strings.Contains(line, "--listing") {
+		for _, name := range []string{"before.evt", "after.evt"} {
+			if err := os.Symlink("a.evt", filepath.Join(dir, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		runPages(t, dir, strings.Replace(line, ":8080", ":0", 1)) // that port may be in use here
+		return
+	}
 	cmd := exec.Command("sh", "-c", line)
 	cmd.Dir = dir
 	if c.Name() == "man" { // a home where there is the folder
@@ -120,5 +130,32 @@ func runExample(t *testing.T, c *cobra.Command, line string) {
 	}
 	if strings.Contains(string(out), "evtrace: error") || len(out) == 0 && !strings.Contains(line, " -o ") && !strings.Contains(line, ">") {
 		t.Errorf("%s gives:\n%s", line, out)
+	}
+}
+
+// runPages runs a command that serves pages until a signal, and ends it when it does.
+func runPages(t *testing.T, dir, line string) {
+	t.Helper()
+	cmd := exec.Command("sh", "-c", "exec "+line)
+	cmd.Dir = dir
+	pipe, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill() })
+	said := bufio.NewReader(pipe)
+	first, _ := said.ReadString('\n')
+	if !strings.Contains(first, "until Ctrl-C") {
+		rest, _ := io.ReadAll(said)
+		t.Errorf("%s: %s%s", line, first, rest)
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("%s: %v, want exit code 0", line, err)
 	}
 }
