@@ -130,7 +130,9 @@ func (w *Watch) Find(r *Report, k *Keep) *Finding {
 }
 
 // Up reports whether the vcpu of the worst finding's port is up; a run without findings needs none.
-func (w *Watch) Up(r *Report) bool { return len(r.Findings) == 0 || w.vcpus.Has(r.Findings[0].OwnerVCPU) }
+func (w *Watch) Up(r *Report) bool {
+	return len(r.Findings) == 0 || w.vcpus.Has(r.Findings[0].OwnerVCPU)
+}
 
 // DecidedAt is the time from which on the finding stands: it was noticed too late, or is never going to be.
 func (f *Finding) DecidedAt() int64 {
