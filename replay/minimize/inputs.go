@@ -42,17 +42,16 @@ func Inputs(ctx context.Context, whole []evtchn.Event, guesses [][]int, test Tes
 	for range maxRounds {
 		s.phase = "inputs"
 		s.reduce(s.singles(isEnd))
+		if !opt.AsIs {
+			better := in.switches()
+			if better = in.times() || better; better && !s.over() {
+				continue // which can have made another input needless
+			}
+		}
 		minimal = !s.over()
+		s.phase = "sets"
 		var fewer bool
-		if exact, fewer = s.exact(isEnd); fewer {
-			continue
-		}
-		if opt.AsIs {
-			break
-		}
-		better := in.switches()
-		better = in.times() || better
-		if !better || s.over() {
+		if exact, fewer = s.exact(isEnd); !fewer {
 			break
 		}
 		minimal, exact = false, false
@@ -64,7 +63,7 @@ func Inputs(ctx context.Context, whole []evtchn.Event, guesses [][]int, test Tes
 	return r, err
 }
 
-// maxRounds is how often the whole is gone through again because times or vcpus have changed, which can make another input needless.
+// maxRounds is how often the whole is gone through again because something has changed.
 const maxRounds = 12
 
 // maxExactEvents is the longest run of which a few thousand are no trouble.

@@ -28,12 +28,13 @@ func Schedule(ctx context.Context, sys *explore.System, whole []explore.Choice, 
 		sc.made()
 		s.reduce(s.singles(none))
 		sc.made()
-		minimal = !s.over()
-		var fewer bool
-		if exact, fewer = s.exact(none); fewer {
+		if sc.switches() && !s.over() {
 			continue
 		}
-		if !sc.switches() || s.over() {
+		minimal = !s.over()
+		s.phase = "sets"
+		var fewer bool
+		if exact, fewer = s.exact(none); !fewer {
 			break
 		}
 		minimal, exact = false, false
