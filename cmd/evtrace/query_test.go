@@ -311,7 +311,7 @@ func FuzzForms(f *testing.F) {
 	f.Fuzz(func(t *testing.T, task string, kind uint8, a, b, res uint64) {
 		k := evtchn.Kind(kind)
 		if !k.Valid() || strings.ContainsRune(task, '\r') || strings.ToValidUTF8(task, "") != task {
-			t.Skip() // a CSV reader makes one line feed of \r\n, and JSON has only UTF-8
+			t.Skip("a CSV reader makes one line feed of \\r\\n, and JSON has only UTF-8")
 		}
 		meta := evtchn.Meta{WordBits: 64, Unit: "ns", Tasks: []string{task}}
 		readsBack(t, eventList{{Seq: 1, Kind: k, Ctx: evtchn.TaskCtx(0), Args: [3]uint64{a, b, a}, Res: res}}, meta, nil)
