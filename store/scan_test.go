@@ -75,6 +75,9 @@ func sections(n int) []evtchn.Event {
 		case 20:
 			ev.VCPU = 32767
 		}
+		if i/ChunkEvents == 9 {
+			ev.VCPU = evtchn.NoVCPU // with which a chunk begins anyway
+		}
 	}
 	return evs
 }
@@ -100,7 +103,7 @@ func TestScan(t *testing.T) {
 			opt.Times = &TimeRange{evs[a].Time, evs[b].Time}
 		}
 		if rapid.Bool().Draw(t, "with ports") {
-			opt.Ports = rapid.SliceOfN(rapid.SampledFrom([]evtchn.Port{0, 1, 63, 2999, 3000, 3002, 3005, 3007, 9999}), 0, 3).Draw(t, "ports")
+			opt.Ports = rapid.SliceOfN(rapid.SampledFrom([]evtchn.Port{0, 63, 2999, 3000, 3001, 3002, 3003, 3004, 3005, 3007, 9999}), 0, 4).Draw(t, "ports")
 		}
 		if rapid.Bool().Draw(t, "with kinds") {
 			opt.Kinds = rapid.SliceOfN(rapid.SampledFrom(append(kinds[len(kinds)-9:], evtchn.KindSend)), 0, 3).Draw(t, "kinds")
@@ -131,6 +134,36 @@ func TestScan(t *testing.T) {
 	}
 }
 
+// Ranges of time, and lists of vcpus, that a chunk just meets.
+func TestScanLimits(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "t.evt")
+	evs := sections(12 * ChunkEvents)
+	write(t, path, evs, simMeta(4), Options{})
+	f := mustOpen(t, path)
+	for i, c := range f.Chunks() {
+		lo, hi := evs[c.First-1].Time, evs[c.First-1].Time
+		for _, ev := range evs[c.First-1 : c.Last] {
+			lo, hi = min(lo, ev.Time), max(hi, ev.Time)
+		}
+		for _, at := range []evtchn.Time{lo, hi} {
+			opt := ScanOptions{From: c.First, Until: c.Last, Times: &TimeRange{at, at}}
+			if got, _, err := scan(f, opt, func(ev *evtchn.Event) bool { return wants(opt, ev) }); err != nil || len(got) == 0 {
+				t.Errorf("chunk %d, time %d: got %d events, want one at least: %v", i, at, len(got), err)
+			}
+		}
+		opt := ScanOptions{From: c.First, Until: c.Last, VCPUs: []evtchn.VCPU{evtchn.NoVCPU}}
+		want := 0
+		for i := c.First - 1; i < c.Last; i++ {
+			if evs[i].VCPU == evtchn.NoVCPU {
+				want++
+			}
+		}
+		if got, _, err := scan(f, opt, func(ev *evtchn.Event) bool { return wants(opt, ev) }); err != nil || len(got) != want {
+			t.Errorf("chunk %d, no vcpu: got %d events, want %d: %v", i, len(got), want, err)
+		}
+	}
+}
+
 // What only some chunks have is looked for in those alone.
 func TestScanSkips(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "t.evt")
@@ -141,7 +174,7 @@ func TestScanSkips(t *testing.T) {
 	write(t, path, evs, simMeta(4), Options{})
 	f := mustOpen(t, path)
 	for name, opt := range map[string]ScanOptions{
-		"ports": {Ports: []evtchn.Port{4000, 4001}}, "kinds": {Kinds: []evtchn.Kind{special.Kind}}, "vcpus": {VCPUs: []evtchn.VCPU{77, 78}},
+		"ports": {Ports: []evtchn.Port{4001, 4000}}, "kinds": {Kinds: []evtchn.Kind{special.Kind}}, "vcpus": {VCPUs: []evtchn.VCPU{77, 78}},
 		"times": {Times: &TimeRange{special.Time, special.Time}}, "seqs": {From: 5*ChunkEvents + 1, Until: 6 * ChunkEvents},
 	} {
 		got, total, err := scan(f, opt, func(ev *evtchn.Event) bool { return ev.Port == 4000 })

@@ -151,3 +151,31 @@ func BenchmarkImport(b *testing.B) {
 	}
 	b.ReportMetric(float64(events)/b.Elapsed().Seconds(), "events/s")
 }
+
+// BenchmarkQuery looks for events of a trace file: all of them, those of a busy port, those of a port that few chunks have, and what
+// the expression language itself has to look at; and writes all as CSV. The speed is that of the trace's events, whether they are looked at or skipped.
+func BenchmarkQuery(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "b.evt")
+	events := benchRecord(b, path)
+	for _, bb := range []struct {
+		name string
+		args []string
+	}{
+		{"all", []string{"--count"}},
+		{"port", []string{"port == 3", "--count"}},
+		{"no-such-port", []string{"port == 65", "--count"}},
+		{"equalities", []string{`port == 3 && vcpu != 0 && kind in ["mask.clear", "upcall.exit"]`, "--count"}},
+		{"script", []string{"port % 8 == 3 && vcpu != 0", "--count"}},
+		{"group-by", []string{"--group-by", "port,kind"}},
+		{"csv", []string{"--to", "csv", "-o", os.DevNull}},
+		{"jsonl", []string{"--to", "jsonl", "-o", os.DevNull}},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				must(b, 0, append([]string{"query", path}, bb.args...)...)
+			}
+			b.ReportMetric(float64(events)*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+		})
+	}
+}
