@@ -38,7 +38,7 @@ func newExitCodes() *cobra.Command {
 
 Every verb:
 
-    0   done; record and import say nothing about what the trace shows
+    0   done; record, import, report and plot say nothing about what the trace shows
     1   evtrace failed: an output could not be written (nothing is left of it), a fixture does not hold, or a defect in evtrace
     2   the command line, a policy or a scenario is wrong, or an output exists and --force was not given
    75   an input cannot be read: it is missing, damaged, cut, of a newer format, or something else

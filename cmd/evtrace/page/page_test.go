@@ -530,3 +530,12 @@ func TestTimeline(t *testing.T) {
 		}
 	}
 }
+
+func TestSentence(t *testing.T) {
+	for in, want := range map[string]string{"": "", "lost: 1 of 2": "Lost: 1 of 2.", "vcpu 1 took it": "vcpu 1 took it.", "a.bin.zst has none.": "a.bin.zst has none.",
+		"1 of 2": "1 of 2.", "so:": "So:"} {
+		if got := sentence(in); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+}

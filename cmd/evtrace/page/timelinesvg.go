@@ -135,7 +135,7 @@ func act(p *picture, x1, x2, y float64, s Stretch, pitch float64) {
 	if s.activity == timeline.ActUnknown {
 		word = "not known"
 	}
-	if x2-x1 < textWidth(word)+10 {
+	if x2-x1 < textWidth(word)+10 || s.activity == timeline.ActUnknown && x2-x1 < 1.5*pitch {
 		return
 	}
 	at := label(x1, x2, word, pitch)

@@ -38,13 +38,13 @@ func isAre(n uint64, what string) string {
 	return count(n, what) + " are"
 }
 
-// sentence begins with a capital and ends with a point.
+// sentence begins with a capital, unless with a name, and ends with a point.
 func sentence(s string) string {
 	r, n := utf8.DecodeRuneInString(s)
 	if n == 0 {
 		return s
 	}
-	if !strings.HasPrefix(s, "vcpu ") { // which is written so everywhere
+	if word, _, _ := strings.Cut(s, " "); word != "vcpu" && !strings.ContainsFunc(strings.TrimRight(word, ",:"), func(r rune) bool { return !unicode.IsLetter(r) }) {
 		s = string(unicode.ToUpper(r)) + s[n:]
 	}
 	if !strings.HasSuffix(s, ".") && !strings.HasSuffix(s, ":") {
