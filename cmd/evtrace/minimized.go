@@ -8,9 +8,7 @@ import (
 
 	"github.com/evtrace/evtrace/analyze"
 	"github.com/evtrace/evtrace/evtchn"
-	"github.com/evtrace/evtrace/evtchn/system"
 	"github.com/evtrace/evtrace/evtchn/text"
-	"github.com/evtrace/evtrace/replay/explore"
 )
 
 // minimizeReport is what minimize says, in text and in JSON.
@@ -76,33 +74,14 @@ func (m *inMemory) Add(ev *evtchn.Event) error {
 	return nil
 }
 
-// exploredSystem is the system of a trace of explore.
-func exploredSystem(meta *evtchn.Meta) (*explore.System, error) {
-	sc, err := system.Parse("the trace's scenario", []byte(meta.Scenario))
-	if err != nil {
-		return nil, unreadable(err)
-	}
-	p, err := evtchn.ParsePolicy(meta.Policy)
-	if err != nil {
-		return nil, unreadable(err)
-	}
-	sys, err := explore.New(sc, p)
-	return sys, unreadable(err)
-}
-
 // give judges the result, writes what was asked for, and reports.
 func (m *minimizing) give(ctx context.Context) error {
 	m.meta.Events = uint64(len(m.events))
-	w, err := analyze.NewWatch(m.meta)
+	w, judged, err := watchEvents(m.meta, m.events)
 	if err != nil {
 		return err
 	}
-	for i := range m.events {
-		if err := w.Add(&m.events[i]); err != nil {
-			return err
-		}
-	}
-	m.result = w.Finish()
+	m.result = judged
 	r, f := m.report, m.flags
 	r.Result.Events, r.Result.Switches, r.Result.Verdict = w.Events, w.Switches, m.result.Verdict
 	r.Result.Duration = m.result.Trace.Last - m.result.Trace.First
