@@ -22,6 +22,7 @@ type flashes struct {
 	seen  int              // events of the log that were looked at
 	op    map[lane]int     // which operation the lane is at
 	about map[lane]Port    // which port that operation has exposed or found pending
+	last  map[lane]Kind    // its step before
 	open  map[Port]stretch // unnoticed ports
 	found []string
 }
@@ -43,6 +44,8 @@ func (f *flashes) look() {
 		} else {
 			l.ctx = len(f.s.m.V) + ev.Ctx.Num()
 		}
+		before := f.last[l]
+		f.last[l] = ev.Kind
 		switch ev.Kind {
 		case KindPendTAS, KindMaskClear, KindMaskTAC:
 			f.op[l]++
@@ -65,7 +68,7 @@ func (f *flashes) look() {
 			} else if !now && was {
 				delete(f.open, p)
 				// A poller that is woken looks at UP too, but that is not what it is woken for.
-				poller := f.seen > 0 && f.s.log[f.seen-1].Kind == KindPollTAC
+				poller := before == KindPollTAC
 				if tells(ev) && !poller && ev.Port == p && st.about[l] == p && st.op[l] == f.op[l] {
 					f.found = append(f.found, fmt.Sprintf("port %d is unnoticed from %s to %s, by a procedure that was under way", p, line(&st.from), line(ev)))
 				}
@@ -88,7 +91,7 @@ func TestUnnoticedDoesNotFlash(t *testing.T) {
 	eachPolicy(t, func(t *rapid.T, policy string) {
 		s := newScheduled(t, policy, rapid.SampledFrom([]int{4, 8}).Draw(t, "wordbits"))
 		s.moves = rapid.Bool().Draw(t, "moves")
-		f := &flashes{s: s, seen: len(s.log), op: map[lane]int{}, about: map[lane]Port{}, open: map[Port]stretch{}}
+		f := &flashes{s: s, seen: len(s.log), op: map[lane]int{}, about: map[lane]Port{}, last: map[lane]Kind{}, open: map[Port]stretch{}}
 		s.watch = f
 		s.random(t, rapid.IntRange(10, 400).Draw(t, "n"))
 		for _, e := range f.found {

@@ -146,14 +146,15 @@ func (m *minimizing) reportMD() string {
 		title = fmt.Sprintf("Port %d is %s", f.Port, f.Kind)
 	}
 	fmt.Fprintf(&b, "# %s\n\n", title)
-	fmt.Fprintf(&b, "*`evtrace minimize --keep %s %s`, of a trace of %s.*\n\n", m.kept.text, filepath.Base(m.t.name), plural(r.Whole.Events, "event"))
+	b.WriteString(wrap("", fmt.Sprintf("*`evtrace minimize --keep %s %s`, of a trace of %s.*", m.kept.text, filepath.Base(m.t.name), plural(r.Whole.Events, "event")), 100))
+	b.WriteString("\n")
 	for _, p := range r.Policies {
 		fmt.Fprintf(&b, "- under %s: %s\n", p.Policy, p.Verdict)
 	}
 	if f := r.Finding; f != nil {
 		fmt.Fprintf(&b, "%s, cause: %s.\n\n", f.ID, f.Cause)
 		for i, s := range f.Why {
-			b.WriteString(wrap(fmt.Sprintf("%d. ", i+1), s, 100))
+			fmt.Fprintf(&b, "%d. %s\n", i+1, wrapRest("   ", s))
 		}
 	}
 	return b.String()

@@ -33,6 +33,20 @@ func (l *listed) Next(ev *evtchn.Event) error {
 	return nil
 }
 
+// watchEvents judges a trace that is in memory.
+func watchEvents(meta evtchn.Meta, events []evtchn.Event) (*analyze.Watch, *analyze.Report, error) {
+	w, err := analyze.NewWatch(meta)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i := range events {
+		if err := w.Add(&events[i]); err != nil {
+			return nil, nil, err
+		}
+	}
+	return w, w.Finish(), nil
+}
+
 // writeHeld writes a trace that is in memory to a trace file; - is text on stdout.
 func (a *app) writeHeld(ctx context.Context, meta evtchn.Meta, events []evtchn.Event, out string, force bool) error {
 	src := &listed{events}

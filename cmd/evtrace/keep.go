@@ -78,7 +78,11 @@ func (k *kept) names(p evtchn.Policy) bool { return slices.Contains(k.policies, 
 // find finds the finding to be kept in the report of the whole trace.
 func (k *kept) find(w *analyze.Watch, r *analyze.Report, number bool) error {
 	if len(r.Findings) == 0 {
-		return usageErrorf("--keep disagree:P,Q keeps what two policies differ in", "there is no finding to keep: the verdict is %s", r.Verdict)
+		hint := "--keep disagree:P,Q keeps what two policies differ in"
+		if r.Trace.Source == evtchn.SourceObserved {
+			hint = "evtrace analyze tells why"
+		}
+		return usageErrorf(hint, "there is no finding to keep: the verdict is %s", r.Verdict)
 	}
 	at := slices.IndexFunc(r.Findings, func(f analyze.Finding) bool {
 		return (k.id == "" || f.ID == k.id) && (k.kind == "" || f.Kind == k.kind) && (k.port == evtchn.NoPort || f.Port == k.port)

@@ -13,7 +13,6 @@ import (
 	"github.com/evtrace/evtrace/analyze"
 	"github.com/evtrace/evtrace/evtchn"
 	"github.com/evtrace/evtrace/replay"
-	"github.com/evtrace/evtrace/replay/explore"
 	"github.com/evtrace/evtrace/replay/minimize"
 )
 
@@ -422,71 +421,5 @@ func (m *minimizing) staysLost(ctx context.Context, in *replay.Inputs, inputs []
 	}
 	stays := r != nil && w.Find(r, &m.kept.keep) != nil
 	m.report.Stays, m.report.StaysUntil = &stays, int64(end.Time)
-	return nil
-}
-
-// --- results of explore ---
-
-// schedule minimises a trace of package explore.
-func (m *minimizing) schedule(ctx context.Context) error {
-	meta := m.t.Meta()
-	if m.kept.policies != nil || m.flags.resume != "" {
-		return usageErrorf("evtrace minimize --keep KIND:PORT keeps a finding", "%s is a schedule of explore: --keep disagree and --resume are for recordings", m.t.name)
-	}
-	p, err := replay.Policy(m.t)
-	if err != nil {
-		return unreadable(err)
-	}
-	sys, choices, err := explore.Again(&meta, p)
-	if err != nil {
-		return unreadable(err)
-	}
-	if _, err := replay.Verify(ctx, m.t, replay.Options{}); err != nil {
-		return &failure{codeDiverged, err, "its schedule does not lead to it; was it edited, or made by another version?"}
-	}
-	tr, err := sys.Trace(choices)
-	if err != nil {
-		return err
-	}
-	watched := func(tr *explore.Trace) (*analyze.Watch, *analyze.Report, error) {
-		w, err := analyze.NewWatch(tr.Meta)
-		if err != nil {
-			return nil, nil, err
-		}
-		for i := range tr.Events {
-			if err := w.Add(&tr.Events[i]); err != nil {
-				return nil, nil, err
-			}
-		}
-		return w, w.Finish(), nil
-	}
-	w, whole, err := watched(tr)
-	if err != nil {
-		return err
-	}
-	if err := m.kept.find(w, whole, m.flags.number); err != nil {
-		return err
-	}
-	if err := m.whole(w, whole, len(choices), "choice"); err != nil {
-		return err
-	}
-	search, cancel, opt, shown := m.options(ctx)
-	defer cancel()
-	res, err := minimize.Schedule(search, sys, choices, func(_ context.Context, tr *explore.Trace) (minimize.Fact, error) {
-		w, r, err := watched(tr)
-		if err != nil {
-			return minimize.Fact{}, err
-		}
-		return m.kept.fact(w, r), nil
-	}, opt)
-	shown.done()
-	if err != nil {
-		return err
-	}
-	done(m, res)
-	small := sys.Part(res.Candidate)
-	small.Meta.Tool = "evtrace " + version
-	m.meta, m.events = small.Meta, small.Events
-	m.report.Result.Inputs, m.report.Schedule = len(small.Made), small.Meta.Schedule
 	return nil
 }

@@ -20,7 +20,7 @@ func (m *minimizing) capture(ctx context.Context) error {
 		return err
 	}
 	meta := m.t.Meta()
-	w, whole, err := m.judgeRecords(&meta, events)
+	w, whole, err := watchEvents(meta, events)
 	if err != nil {
 		return unreadable(err)
 	}
@@ -53,7 +53,7 @@ func (m *minimizing) capture(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return minimize.Fact{}, err
 		}
-		w, r, err := m.judgeRecords(&cut.Meta, cut.Events)
+		w, r, err := watchEvents(cut.Meta, cut.Events)
 		if err != nil {
 			return minimize.Fact{}, err
 		}
@@ -128,19 +128,6 @@ func (m *minimizing) readAll(ctx context.Context) ([]evtchn.Event, error) {
 		}
 		events = append(events, ev)
 	}
-}
-
-func (m *minimizing) judgeRecords(meta *evtchn.Meta, events []evtchn.Event) (*analyze.Watch, *analyze.Report, error) {
-	w, err := analyze.NewWatch(*meta)
-	if err != nil {
-		return nil, nil, err
-	}
-	for i := range events {
-		if err := w.Add(&events[i]); err != nil {
-			return nil, nil, err
-		}
-	}
-	return w, w.Finish(), nil
 }
 
 // moment tells all of a finding that does not depend on how events are numbered: what leaving out records must not change.

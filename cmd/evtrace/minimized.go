@@ -77,16 +77,11 @@ func (m *inMemory) Add(ev *evtchn.Event) error {
 // give judges the result, writes what was asked for, and reports.
 func (m *minimizing) give(ctx context.Context) error {
 	m.meta.Events = uint64(len(m.events))
-	w, err := analyze.NewWatch(m.meta)
+	w, judged, err := watchEvents(m.meta, m.events)
 	if err != nil {
 		return err
 	}
-	for i := range m.events {
-		if err := w.Add(&m.events[i]); err != nil {
-			return err
-		}
-	}
-	m.result = w.Finish()
+	m.result = judged
 	r, f := m.report, m.flags
 	r.Result.Events, r.Result.Switches, r.Result.Verdict = w.Events, w.Switches, m.result.Verdict
 	r.Result.Duration = m.result.Trace.Last - m.result.Trace.First

@@ -27,14 +27,14 @@ func newExitCodes() *cobra.Command {
 	return &cobra.Command{
 		Use:   "exit-codes",
 		Short: "what the exit codes mean",
-		Long: `The exit code of analyze, replay and doctor is the verdict; the worst finding decides (of compare: 0 if both traces have the same verdict, else the worse one):
+		Long: `The exit code of analyze, replay, minimize and doctor is the verdict; the worst finding decides (of compare: 0 if both traces have the same verdict, else the worse one):
 
     0   clean: no event was missed
    10   an event was lost
    11   an event was noticed too late: thanks to another port, because it was signalled again, or by a vcpu that was slow to look
    12   an invariant was broken: delivered twice, at once on two vcpus, or on a wrong vcpu
-   15   replay: the trace's own policy does not reproduce it
-   20   undecided: the trace lacks what would tell
+   15   replay, minimize: the trace's own policy does not reproduce it
+   20   undecided: the trace lacks what would tell; minimize: the budget was over before all was tried
 
 Every verb:
 
