@@ -118,7 +118,7 @@ type Finding struct {
 	Proof          []string     `json:"proof"`   // what bears the deduced links out, in sentences; nothing for a complete trace
 	Settle         []string     `json:"settle"`  // what would decide it, if it is undecided
 
-	ButFor     []Counterfactual `json:"but_for"`                // what would have changed the verdict, each run again; null: not asked, as of a capture, which cannot be
+	ButFor     []Counterfactual `json:"but_for" schema:"null"`  // what would have changed the verdict, each run again; null: not asked, as of a capture, which cannot be
 	ButForNote string           `json:"but_for_note,omitempty"` // that not everything was tried, or nothing found
 	ButForWork *Work            `json:"but_for_work,omitempty"` // what it took
 	// NoReturn is set by whoever looked for it: see FindNoReturn.

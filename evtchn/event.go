@@ -1,6 +1,9 @@
 package evtchn
 
-import "fmt"
+import (
+	"fmt"
+	"io"
+)
 
 // Event is one step of a trace: an indivisible memory operation, or something that reached the machine from outside. What
 // Args and Res mean depends on the kind: see Kind.Spec.
@@ -67,6 +70,18 @@ func (e Event) String() string {
 // names the place for anything else.
 type Source interface {
 	Next(ev *Event) error
+}
+
+// List is a source of events that are in memory: it gives its first and drops it.
+type List []Event
+
+// Next gives the next event, or io.EOF after the last.
+func (l *List) Next(ev *Event) error {
+	if len(*l) == 0 {
+		return io.EOF
+	}
+	*ev, *l = (*l)[0], (*l)[1:]
+	return nil
 }
 
 // Sink takes events in order. The event is only valid during the call.

@@ -56,7 +56,8 @@ func (in *Inputs) Scenario() *system.Scenario { return in.scenario }
 // there is none, when the scenario's duration is over. Errors are those of the sink, which can end a run by one, of the scenario's
 // system for an input that it has no actor for, and ctx's.
 func (in *Inputs) Run(ctx context.Context, inputs []evtchn.Event, p evtchn.Policy, sink evtchn.Sink) error {
-	s, err := system.New(in.scenario, in.meta.Seed, p, &list{inputs})
+	list := evtchn.List(inputs)
+	s, err := system.New(in.scenario, in.meta.Seed, p, &list)
 	if err != nil {
 		return err
 	}
@@ -74,16 +75,4 @@ func (in *Inputs) Run(ctx context.Context, inputs []evtchn.Event, p evtchn.Polic
 			return err
 		}
 	}
-}
-
-// list is a list of events as a source.
-type list struct{ left []evtchn.Event }
-
-// Next gives the next event.
-func (l *list) Next(ev *evtchn.Event) error {
-	if len(l.left) == 0 {
-		return io.EOF
-	}
-	*ev, l.left = l.left[0], l.left[1:]
-	return nil
 }

@@ -69,7 +69,9 @@ func TestReplayOfSchedules(t *testing.T) {
 			if err != nil || len(problems) > 0 {
 				t.Errorf("%v under %s: %v, %v", cell, pre.Name, err, problems)
 			}
-			if last.Moving && pre.Name != tr.meta.Policy && cell[1] != pre.Name {
+			// An upcall that comes in the middle of a move, on the vcpu that Xen tells already and the guest does not accept on yet, resends the
+			// event to itself for ever under resend-from-upcall with the move of 2005.
+			if last.Moving && cell[1] != pre.Name && pre.Policy.Upcall != evtchn.UpcallResend {
 				t.Errorf("%v under %s does not come to rest", cell, pre.Name)
 			}
 		}

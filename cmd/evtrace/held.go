@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"io"
 
 	"github.com/evtrace/evtrace/analyze"
 	"github.com/evtrace/evtrace/evtchn"
@@ -19,18 +18,8 @@ type heldTrace struct {
 func (t *heldTrace) Meta() evtchn.Meta { return t.meta }
 
 func (t *heldTrace) Events(from evtchn.Seq) evtchn.Source {
-	return &listed{t.events[min(int(from)-1, len(t.events)):]}
-}
-
-// listed is a list of events as a source.
-type listed struct{ left []evtchn.Event }
-
-func (l *listed) Next(ev *evtchn.Event) error {
-	if len(l.left) == 0 {
-		return io.EOF
-	}
-	*ev, l.left = l.left[0], l.left[1:]
-	return nil
+	list := evtchn.List(t.events[min(int(from)-1, len(t.events)):])
+	return &list
 }
 
 // watchEvents judges a trace that is in memory.
@@ -49,7 +38,8 @@ func watchEvents(meta evtchn.Meta, events []evtchn.Event) (*analyze.Watch, *anal
 
 // writeHeld writes a trace that is in memory to a trace file; - is text on stdout.
 func (a *app) writeHeld(ctx context.Context, meta evtchn.Meta, events []evtchn.Event, out string, force bool) error {
-	src := &listed{events}
+	list := evtchn.List(events)
+	src := &list
 	if out == "-" {
 		w := text.NewWriter(a.out, meta)
 		if _, err := recorder.Run(ctx, src, recorder.Options{}, sinkFunc(func(ev *evtchn.Event) error { return onStdout(w.Add(ev)) })); err != nil {

@@ -243,7 +243,8 @@ func (m *minimizing) story(b *strings.Builder) error {
 		return nil
 	}
 	fmt.Fprintf(b, "\nEvents of %s\n", f.ID)
-	return writeEvidence(b, "  ", f, &m.meta, &listed{m.events[from-1:]})
+	list := evtchn.List(m.events[from-1:])
+	return writeEvidence(b, "  ", f, &m.meta, &list)
 }
 
 // next suggests what to do with the result.

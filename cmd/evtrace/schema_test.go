@@ -13,6 +13,7 @@ import (
 	"github.com/evtrace/evtrace/analyze"
 	"github.com/evtrace/evtrace/analyze/compare"
 	"github.com/evtrace/evtrace/analyze/doctor"
+	"github.com/evtrace/evtrace/cmd/evtrace/page"
 	"github.com/evtrace/evtrace/cmd/evtrace/schema"
 )
 
@@ -34,13 +35,18 @@ var reportTypes = []reportType{
 	{"doctor", reflect.TypeFor[doctor.Report](), []string{"doctor %dump.txt", "doctor %first.txt"}},
 	{"explore", reflect.TypeFor[exploreReport](), []string{"explore --scenario write-back", "explore --scenario write-back --every", "explore --scenario write-back --policy linux-2021"}},
 	{"explore-several", reflect.TypeFor[[]exploreReport](), []string{"explore --scenario write-back --policy xen-2005,linux-2021"}},
+	{"explore-around", reflect.TypeFor[aroundReport](), []string{"explore --around %rebind.evt --quiet", "explore --around %moved.evt --quiet"}},
+	{"explore-random", reflect.TypeFor[randomReport](), []string{"explore --random 5 --scenario write-back --quiet", "explore --random 3 --pct 2 --scenario seed-port65 --quiet"}},
 	{"import", reflect.TypeFor[recordSummary](), []string{"import -q %capture -o %new.evt --force", "import -q %a.txt -o %new.evt --force"}},
 	{"info", reflect.TypeFor[infoReport](), []string{"info %a.evt", "info %a.txt", "info %capture"}},
+	{"minimize", reflect.TypeFor[minimizeReport](), []string{"minimize -q %a.evt", "minimize -q %rebind.evt", "minimize -q %capture"}},
 	{"policies", reflect.TypeFor[[]policyInfo](), []string{"policies", "policies linux-2021 unmask=always"}},
 	{"probes", reflect.TypeFor[probesReport](), []string{"probes --kernel %kernel"}},
+	{"query", reflect.TypeFor[countReport](), []string{"query %a.evt port==65 --count", "query %a.evt port==65 --group-by kind"}},
 	{"record", reflect.TypeFor[recordSummary](), []string{"record -q --scenario clean --duration 5ms -o %new.evt --force"}},
 	{"redact", reflect.TypeFor[redactReport](), []string{"redact %a.evb -o %public.evb --force", "redact %capture -o %public.evb --force"}},
 	{"replay", reflect.TypeFor[analyze.PolicyReport](), []string{"replay %a.evt", "replay %a.evt --policy all", "replay %capture --policy linux-2021"}},
+	{"report", reflect.TypeFor[page.Document](), []string{"report %a.evt", "report %clean.evt", "report %capture"}},
 	{"scenarios", reflect.TypeFor[[]scenarioInfo](), []string{"scenarios", "scenarios clean write-back"}},
 	{"scenarios-fields", reflect.TypeFor[[]fieldInfo](), []string{"scenarios --fields"}},
 	{"verify", reflect.TypeFor[verifyReport](), []string{"verify %a.evb %fixtures", "verify %bad.evb"}},
@@ -52,6 +58,10 @@ func (r *reportType) title() string {
 	switch r.name {
 	case "explore-several":
 		return "evtrace explore --json, of several systems"
+	case "explore-around":
+		return "evtrace explore --around --json"
+	case "explore-random":
+		return "evtrace explore --random --json"
 	case "scenarios-fields":
 		return "evtrace scenarios --fields --json"
 	}
@@ -119,6 +129,8 @@ func TestSchemas(t *testing.T) {
 	dir, root := t.TempDir(), repoRoot(t)
 	in := func(name string) string { return filepath.Join(dir, name) }
 	must(t, 0, "record", "-q", "--scenario", "seed-port65", "--duration", "125ms", "-o", in("a.evt"))
+	must(t, 10, "explore", "-q", "--scenario", "stale-notify", "--policy", "linux-2021", "-o", in("rebind.evt"))
+	must(t, 0, "record", "-q", "--scenario", "rebind-race", "--duration", "9ms", "--seed", "8", "-o", in("moved.evt"))
 	must(t, 0, "record", "-q", "--scenario", "clean", "--duration", "5ms", "-o", in("clean.evt"))
 	must(t, 0, "export", in("a.evt"), "-o", in("a.txt"))
 	must(t, 0, "bundle", in("a.evt"), "--policy", "linux-2021", "-o", in("a.evb"))

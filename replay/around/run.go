@@ -87,7 +87,8 @@ func (r *runner) play(ctx context.Context, inputs []evtchn.Event, look *view, si
 	if look == nil {
 		return r.in.Run(ctx, inputs, r.policy, sink)
 	}
-	s, err := system.New(r.in.Scenario(), r.meta.Seed, r.policy, &list{inputs})
+	list := evtchn.List(inputs)
+	s, err := system.New(r.in.Scenario(), r.meta.Seed, r.policy, &list)
 	if err != nil {
 		return err
 	}
@@ -122,15 +123,4 @@ func (r *runner) play(ctx context.Context, inputs []evtchn.Event, look *view, si
 			return err
 		}
 	}
-}
-
-// list is a list of events as a source.
-type list struct{ left []evtchn.Event }
-
-func (l *list) Next(ev *evtchn.Event) error {
-	if len(l.left) == 0 {
-		return io.EOF
-	}
-	*ev, l.left = l.left[0], l.left[1:]
-	return nil
 }

@@ -2,7 +2,6 @@ package explore
 
 import (
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -20,16 +19,9 @@ type Trace struct {
 }
 
 // Source gives the trace's events.
-func (t *Trace) Source() evtchn.Source { return &source{t.Events} }
-
-type source struct{ left []evtchn.Event }
-
-func (s *source) Next(ev *evtchn.Event) error {
-	if len(s.left) == 0 {
-		return io.EOF
-	}
-	*ev, s.left = s.left[0], s.left[1:]
-	return nil
+func (t *Trace) Source() evtchn.Source {
+	list := evtchn.List(t.Events)
+	return &list
 }
 
 // ErrSchedule is the class of errors about a schedule that the system cannot follow.
@@ -50,7 +42,7 @@ func (s *System) Trace(schedule []Choice) (*Trace, error) {
 const maxRest = 10_000
 
 // Follow carries a schedule out as far as it can be: a choice that cannot be made in its turn is made as soon as it can, and if it never
-// can, it is passed over. Then it goes on until the world is at rest, by what must happen sooner or later, the first of Choices each time.
+// can, it is passed over. Then it goes on until the world is at rest, by what must happen sooner or later, each in its turn.
 // It is for schedules of which something was changed. Trace.Made says what was made of it.
 func (s *System) Follow(schedule []Choice) *Trace {
 	f := s.follow()
@@ -71,12 +63,17 @@ func (s *System) Follow(schedule []Choice) *Trace {
 			waiting = append(waiting, c)
 		}
 	}
+	var last Choice
 	for range maxRest {
 		retry()
 		all, must := f.w.Choices(nil)
-		if must == 0 || !f.try(all[0]) {
+		if must == 0 {
 			break
 		}
+		// The first that comes after the last: one that always can must not keep the others from their turns.
+		i := max(0, slices.IndexFunc(all[:must], func(c Choice) bool { return c > last }))
+		last = all[i]
+		f.try(last)
 	}
 	return f.end()
 }

@@ -101,6 +101,11 @@ func New(in Input, opt Options) (*Document, error) {
 			d.Sections = append(d.Sections, *s)
 		}
 	}
+	for i := range d.Sections {
+		if d.Sections[i].Blocks == nil {
+			d.Sections[i].Blocks = []Block{} // a heading above parts
+		}
+	}
 	return d, nil
 }
 

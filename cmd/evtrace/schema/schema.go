@@ -34,7 +34,8 @@ type Schema struct {
 // Enums are the words that string types may hold.
 type Enums map[reflect.Type][]string
 
-// Of makes the schema of what encoding/json writes of a type. A slice that is nil is null there: values must not have one.
+// Of makes the schema of what encoding/json writes of a type. A slice that is nil is null there: values must not
+// have one, apart from fields with the tag schema:"null".
 func Of(title string, t reflect.Type, enums Enums) *Schema {
 	g := &generator{enums: enums, defs: make(map[string]*Schema), named: make(map[reflect.Type]string)}
 	s := g.of(t)
@@ -121,7 +122,7 @@ func (g *generator) fields(t reflect.Type, s *Schema) {
 		v := g.of(f.Type)
 		if opt := strings.Contains(opts, "omitempty"); !opt {
 			s.Required = append(s.Required, key)
-			if f.Type.Kind() == reflect.Pointer {
+			if f.Type.Kind() == reflect.Pointer || f.Tag.Get("schema") == "null" {
 				v = nullable(v)
 			}
 		}
