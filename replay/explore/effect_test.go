@@ -64,7 +64,7 @@ func TestEffects(t *testing.T) {
 			}
 		}
 	}
-	if far == 0 {
+	if far == 0 && !testing.Short() {
 		t.Error("no choice went beyond its context: that was not tried")
 	}
 }

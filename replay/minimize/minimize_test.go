@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"github.com/evtrace/evtrace/analyze"
@@ -88,9 +89,9 @@ func TestStart(t *testing.T) {
 		t.Errorf("nothing but the end: got %v, want %v", err, minimize.ErrGone)
 	}
 	boom := errors.New("boom")
-	runs := 0
+	var runs atomic.Int32
 	_, err = minimize.Inputs(context.Background(), pr.in.Events, nil, func(ctx context.Context, c []evtchn.Event) (minimize.Fact, error) {
-		if runs++; runs > 3 {
+		if runs.Add(1) > 3 {
 			return minimize.Fact{}, boom
 		}
 		return pr.test(ctx, c)
