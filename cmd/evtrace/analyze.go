@@ -196,6 +196,7 @@ func noFinding(id string, r *analyze.Report) error {
 	for i := range r.Findings {
 		ids = append(ids, r.Findings[i].ID)
 	}
+	near := evtchn.Suggest(id, ids)
 	hint := "there are none"
 	if len(ids) > 0 {
 		if len(ids) > 5 {
@@ -203,7 +204,7 @@ func noFinding(id string, r *analyze.Report) error {
 		}
 		hint = "there are " + strings.Join(ids, ", ")
 	}
-	return usageErrorf(hint, "--finding: no finding is called %q%s", id, evtchn.Suggest(id, ids))
+	return usageErrorf(hint, "--finding: no finding is called %q%s", id, near)
 }
 
 // inUnits converts a duration to the units of a trace's times.

@@ -147,8 +147,8 @@ func (f *aroundFlags) check() error {
 	}{
 		{"preemptions", f.preemptions < 0 || f.preemptions > 5, f.preemptions, "0 to 5"},
 		{"max-neighbours", f.most < 1, f.most, "1 or more"},
-		{"for", f.length < 0, f.length, "a duration such as 100us"},
-		{"reach", f.reach < 0, f.reach, "a duration such as 2ms"},
+		{"for", f.length < 0 || f.length > time.Hour, f.length, "a duration such as 100us"},
+		{"reach", f.reach < 0 || f.reach > time.Hour, f.reach, "a duration such as 2ms"},
 		{"neighbour", f.neighbour < 0, f.neighbour, "1 or more"},
 	} {
 		if c.bad {

@@ -62,6 +62,9 @@ takes out what is nobody's business.`,
 			if opt.note == "-" && args[0] == "-" {
 				return usageErrorf("one of them can come from a file", "--note: stdin is the trace already")
 			}
+			if opt.out != "-" && filepath.Ext(opt.out) != bundleSuffix {
+				return usageErrorf("-o NAME"+bundleSuffix, "-o: got %s, want a name that ends in %s, by which verify and the others know a bundle", opt.out, bundleSuffix)
+			}
 			if err := otherFile(args[0], opt.out); err != nil {
 				return err
 			}

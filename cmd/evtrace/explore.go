@@ -166,6 +166,9 @@ func (a *app) explore(ctx context.Context, f *exploreFlags) error {
 			return err
 		}
 	}
+	if f.timeout < 0 {
+		return usageErrorf("", "--timeout: got %v, want a duration such as 10m", f.timeout)
+	}
 	if f.timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, f.timeout)
@@ -350,7 +353,11 @@ func replaceFile(name string, write func(io.Writer) error) error {
 	if err != nil {
 		return err
 	}
-	err = errors.Join(write(tmp), tmp.Close())
+	err = write(tmp)
+	if err == nil {
+		err = tmp.Sync()
+	}
+	err = errors.Join(err, tmp.Close())
 	if err == nil {
 		err = os.Rename(tmp.Name(), name)
 	}

@@ -23,7 +23,8 @@ func newExport(a *app) *cobra.Command {
 		GroupID: groupMake,
 		Short:   "write a trace in another form",
 		Long: `Export writes a trace in text form: one event on a line, for bug reports, fixtures, grep and diff. Import reads it again, without
-loss. The same trace always gives the same bytes. A FILE that ends in .zst or .gz is compressed.
+loss. The same trace always gives the same bytes. A FILE that ends in .zst or .gz is compressed,
+and without --to one in .csv, .jsonl, .pb or .pftrace gets that form.
 
 --from, --until and --port choose a stretch, and events of one port. Then only the lines of the events are written, without a
 header: such a piece is to be read, not to be imported. --to table says in words what each event did; csv and jsonl are for
@@ -40,6 +41,9 @@ flows for ui.perfetto.dev and trace_processor (docs/perfetto.md). Both take the 
   evtrace export --to perfetto a.evt -o a.pftrace`,
 		Args: exactly(1, "one: the trace"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if !cmd.Flags().Changed("to") {
+				to = formOf(out, to)
+			}
 			f, err := findForm(to)
 			if err != nil {
 				return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -77,7 +78,12 @@ func (m *minimizing) writeFixture(ctx context.Context) (err error) {
 	if err := os.Chmod(tmp, 0o755); err != nil {
 		return unwritable(dir, err)
 	}
-	if err := os.RemoveAll(dir); err != nil { // vacantFixture has looked what is in it
+	for _, name := range fixtureFiles { // vacantFixture has looked what is in it; what came since stays
+		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return unwritable(dir, err)
+		}
+	}
+	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return unwritable(dir, err)
 	}
 	return unwritable(dir, os.Rename(tmp, dir))

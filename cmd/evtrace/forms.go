@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -62,6 +63,24 @@ func findForm(name string) (*form, error) {
 		}
 	}
 	return nil, usageErrorf("", "--to: got %q, want %s%s", name, formNames(" or "), evtchn.Suggest(name, strings.Split(formNames(","), ",")))
+}
+
+// formOf gives the form that a file's name stands for, compressed or not; otherwise the one given.
+func formOf(file, otherwise string) string {
+	for _, packed := range []string{".gz", ".zst"} {
+		file = strings.TrimSuffix(file, packed)
+	}
+	switch filepath.Ext(file) {
+	case ".csv":
+		return formCSV
+	case ".jsonl":
+		return formJSONL
+	case ".pb":
+		return formPprof
+	case ".pftrace":
+		return formPerfetto
+	}
+	return otherwise
 }
 
 func formNames(sep string) string {

@@ -31,7 +31,7 @@ type app struct {
 
 // run carries out a command line and gives its exit code.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP) // the last: the terminal is gone
 	defer stop()
 	go func() {
 		<-ctx.Done()

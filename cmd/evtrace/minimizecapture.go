@@ -118,7 +118,7 @@ func (m *minimizing) readAll(ctx context.Context) ([]evtchn.Event, error) {
 	p := m.app.newProgress("reading", "events", m.flags.quiet)
 	defer p.done()
 	src := &watched{ctx: ctx, src: m.t.Events(1), p: p, total: m.t.Meta().Events}
-	events := make([]evtchn.Event, 0, m.t.Meta().Events)
+	events := make([]evtchn.Event, 0, min(m.t.Meta().Events, 1<<20)) // a header can say anything
 	var ev evtchn.Event
 	for {
 		if err := src.Next(&ev); err == io.EOF {

@@ -201,7 +201,7 @@ func (m *minimizing) print() error {
 			b.WriteString("  " + line + "\n")
 		}
 		if n > maxInputsShown {
-			fmt.Fprintf(&b, "  and %s\n", plural(uint64(n-maxInputsShown), "more"))
+			fmt.Fprintf(&b, "  and %s more\n", group(uint64(n-maxInputsShown)))
 		}
 	}
 	if r.Schedule != "" {

@@ -49,6 +49,9 @@ such events, as port, kind, vcpu, seq and t tell.
 			if err = errors.Join(sel.check(cmd), noZero(cmd, "limit")); err != nil {
 				return err
 			}
+			if !cmd.Flags().Changed("to") {
+				to = formOf(out.name, to)
+			}
 			if out.form, err = findForm(to); err != nil {
 				return err
 			}

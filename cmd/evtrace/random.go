@@ -17,6 +17,9 @@ import (
 	"github.com/evtrace/evtrace/replay/random"
 )
 
+// maxRuns is the most runs that explore --random makes.
+const maxRuns = 10_000_000
+
 // randomFlags are the flags of explore --random.
 type randomFlags struct {
 	runs     int
@@ -99,8 +102,8 @@ func (a *app) randomScenario(f *exploreFlags) (*system.Scenario, evtchn.Policy, 
 	var p evtchn.Policy
 	g := &f.random
 	switch {
-	case g.runs < 1:
-		return nil, p, usageErrorf("", "--random: got %d, want the number of runs, 1 or more", g.runs)
+	case g.runs < 1 || g.runs > maxRuns:
+		return nil, p, usageErrorf("", "--random: got %d, want the number of runs, 1 to %d", g.runs, maxRuns)
 	case g.pct < 0 || g.pct > random.MaxDepth:
 		return nil, p, usageErrorf("", "--pct: got %d, want a depth from 1 to %d", g.pct, random.MaxDepth)
 	case g.horizon <= 0:

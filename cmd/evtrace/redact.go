@@ -75,6 +75,8 @@ end in .zst or .gz.`,
 				return usageErrorf("NAME.evb makes a bundle", "redact: -o is needed: the FILE to write")
 			case suffix == ".evt":
 				return usageErrorf("redact to text, and evtrace import that", "-o: redact writes bundles (.evb) and text, not trace files")
+			case f.out == "-" && json:
+				return usageErrorf("", "--json: stdout has the trace")
 			case f.note != "" && suffix != bundleSuffix:
 				return usageErrorf("", "--note: only a bundle (.evb) has a report")
 			}
@@ -99,8 +101,6 @@ end in .zst or .gz.`,
 				return err
 			}
 			switch {
-			case f.out == "-" && json:
-				return usageErrorf("", "--json: stdout has the trace")
 			case f.out == "-":
 				fmt.Fprint(a.err, r.text())
 				return nil
@@ -136,6 +136,9 @@ func (r *redacted) Events(from evtchn.Seq) evtchn.Source {
 
 // redact writes a trace as it may be shown.
 func (a *app) redact(ctx context.Context, t *trace, f *redactFlags) (*redactReport, error) {
+	if f.start < 0 {
+		return nil, usageErrorf("", "--start: got %v, want a duration such as 5ms", f.start)
+	}
 	start, err := inUnits(f.start, t)
 	if err != nil {
 		return nil, err

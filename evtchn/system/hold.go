@@ -38,23 +38,24 @@ func (s *System) turn(d *due) (evtchn.Turn, int) {
 
 // holds are the turns that have to wait, and what has become due of them since.
 type holds struct {
-	keys   []uint64
+	keys   map[uint64]bool
 	parked []due
 }
 
-func (h *holds) held(key uint64) bool { return slices.Contains(h.keys, key) }
+func (h *holds) held(key uint64) bool { return h.keys[key] }
 
 // hold makes a turn wait. To hold what is held changes nothing.
 func (s *System) hold(key uint64) {
-	if !s.holds.held(key) {
-		s.holds.keys = append(s.holds.keys, key)
+	if s.holds.keys == nil {
+		s.holds.keys = make(map[uint64]bool)
 	}
+	s.holds.keys[key] = true
 }
 
 // release lets a turn go on: what has been due of it is due now.
 func (s *System) release(key uint64) {
 	h := &s.holds
-	h.keys = slices.DeleteFunc(h.keys, func(k uint64) bool { return k == key })
+	delete(h.keys, key)
 	rest := h.parked[:0]
 	for _, d := range h.parked {
 		switch {
@@ -98,7 +99,7 @@ func (s *System) early() bool {
 // injectHold carries out an input about a turn. It reports false if there is no such turn.
 func (s *System) injectHold(ev *evtchn.Event) bool {
 	t, which := evtchn.Turn(ev.Args[0]), ev.Args[1]
-	if int(t) >= len(classOf) || which >= 1<<30 {
+	if ev.Args[0] >= uint64(len(classOf)) || which >= 1<<30 {
 		return false
 	}
 	s.commit(ev)

@@ -85,7 +85,7 @@ type Neighbour struct {
 	Events  uint64
 	Outcome Outcome
 
-	inputs   []evtchn.Event
+	inputs   func() []evtchn.Event
 	schedule string
 	view     *view
 }
@@ -118,9 +118,9 @@ func (r *Result) Play(ctx context.Context, n *Neighbour, open func(evtchn.Meta) 
 type candidate struct {
 	changes []Change
 	departs evtchn.Seq
-	inputs  []evtchn.Event
-	from    evtchn.Time // from which on it may differ from what it was made of
-	keep    bool        // further changes are to be made to it
+	inputs  func() []evtchn.Event // made when they are wanted: a list of them for each candidate would take all memory
+	from    evtchn.Time           // from which on it may differ from what it was made of
+	keep    bool                  // further changes are to be made to it
 }
 
 // Run tries the neighbours of a trace. A context that ends is no error: the result says what was known by then. Errors are
@@ -152,14 +152,14 @@ func Run(ctx context.Context, tr replay.Trace, judge Judge, opt Options) (*Resul
 	}
 	res := &Result{Recorded: base.outcome, meta: r.meta}
 	res.play = func(ctx context.Context, n *Neighbour, sink evtchn.Sink) (evtchn.Meta, error) {
-		return r.meta, r.in.Run(ctx, n.inputs, r.policy, sink)
+		return r.meta, r.in.Run(ctx, n.inputs(), r.policy, sink)
 	}
 	f := &finder{v: v, bits: r.meta.WordBits, from: opt.From, until: opt.Until, port: opt.Port, length: opt.For}
 	edits := slices.Concat(f.reorders(), f.swaps())
 	if opt.Preemptions > 0 {
 		edits = f.all()
 	}
-	level := f.candidates(nil, r.in.Events, edits)
+	level := f.candidates(nil, func() []evtchn.Event { return r.in.Events }, edits)
 	for i := range level {
 		level[i].keep = opt.Preemptions > 1 && stopping(level[i].changes)
 	}
@@ -190,12 +190,12 @@ func stopping(cs []Change) bool {
 }
 
 // candidates makes runs of the changes to one.
-func (f *finder) candidates(before []Change, inputs []evtchn.Event, edits []edit) []candidate {
+func (f *finder) candidates(before []Change, inputs func() []evtchn.Event, edits []edit) []candidate {
 	var all []candidate
 	for i := range edits {
 		e := &edits[i]
 		all = append(all, candidate{changes: append(slices.Clone(before), e.change), departs: e.change.First.Seq,
-			inputs: f.apply(inputs, e), from: e.at})
+			inputs: func() []evtchn.Event { return f.apply(inputs(), e) }, from: e.at})
 	}
 	return all
 }
@@ -228,7 +228,7 @@ func (t *trier) try(ctx context.Context, level []candidate) error {
 		if c.keep {
 			look = &view{lo: c.from, hi: t.hi + t.opt.For*evtchn.Time(len(c.changes))}
 		}
-		got, err := t.r.run(ctx, c.inputs, t.lo, look)
+		got, err := t.r.run(ctx, c.inputs(), t.lo, look)
 		if err == nil {
 			rans[i] = &got
 		} else if ctx.Err() == nil {

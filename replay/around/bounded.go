@@ -6,26 +6,16 @@ import (
 	"slices"
 
 	"github.com/evtrace/evtrace/evtchn"
-	"github.com/evtrace/evtrace/evtchn/system"
 	"github.com/evtrace/evtrace/replay/explore"
 )
 
 // systemOf gives the system and the schedule of a trace that package explore made.
 func systemOf(meta *evtchn.Meta) (*explore.System, []explore.Choice, error) {
-	cs, _, err := explore.ScheduleOf(meta)
-	if err != nil {
-		return nil, nil, err
-	}
-	sc, err := system.Parse("the trace's scenario", []byte(meta.Scenario))
-	if err != nil {
-		return nil, nil, err
-	}
 	p, err := evtchn.ParsePolicy(meta.Policy)
 	if err != nil {
 		return nil, nil, err
 	}
-	sys, err := explore.New(sc, p)
-	return sys, cs, err
+	return explore.Again(meta, p)
 }
 
 // maxTail is how many choices a schedule may need to come to rest.

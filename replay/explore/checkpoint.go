@@ -157,6 +157,12 @@ func (s *search) restore(r io.Reader) error {
 func (s *search) restoreShard(sh *shard, d *decoder) {
 	hi, lo, used, exact := d.count(), d.count(), d.count(), d.count()
 	sh.used = used
+	if d.err == nil && exact > 0 && !s.opt.Exact {
+		d.err = fmt.Errorf("%w: whole states in a table of fingerprints", ErrCheckpoint)
+	}
+	if d.err != nil {
+		return
+	}
 	for range hi {
 		if sh.hi = append(sh.hi, d.num()); d.err != nil {
 			return
@@ -178,7 +184,13 @@ func (s *search) restoreShard(sh *shard, d *decoder) {
 		sh.exact[string(row)] = struct{}{}
 		sh.bytes += int64(len(row)) + 48
 	}
-	if d.err == nil && !s.opt.Exact && (hi == 0 || used >= hi || lo != 0 && lo != hi) {
+	taken := 0
+	for _, h := range sh.hi {
+		if h != 0 {
+			taken++
+		}
+	}
+	if d.err == nil && !s.opt.Exact && (hi == 0 || taken != used || used >= hi || (lo != 0) != s.opt.Wide || lo != 0 && lo != hi) {
 		d.err = fmt.Errorf("%w: a table of %d and %d slots, %d of them used", ErrCheckpoint, hi, lo, used)
 	}
 }

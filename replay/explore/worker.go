@@ -175,7 +175,7 @@ func (w *worker) state(id uint32, out *outcome) {
 		}
 		p := k.print(w.nexts)
 		seen := &w.recent[p.hi%recentPrints]
-		if *seen == p {
+		if *seen == p && !s.opt.Exact {
 			continue
 		}
 		*seen = p

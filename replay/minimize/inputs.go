@@ -331,7 +331,7 @@ func shorter(than evtchn.Time) []evtchn.Time {
 		return nil
 	}
 	list := []evtchn.Time{0}
-	for unit := evtchn.Time(1); unit < than; unit *= 10 {
+	for unit := evtchn.Time(1); unit > 0 && unit < than; unit *= 10 { // past the largest time it wraps around
 		for _, k := range []evtchn.Time{1, 2, 5} {
 			if k*unit < than {
 				list = append(list, k*unit)
