@@ -25,7 +25,7 @@ func layOut(root *cobra.Command) {
 var listItem = regexp.MustCompile(`^(\s+\S+\s{2,})(\S.*)$`)
 
 // reflow breaks the paragraphs of a text into lines of at most width columns. A line that is indented is an item of a list, with a
-// key that its text hangs from, or the continuation of the one before it.
+// key that its text hangs from, or the continuation of the one before it; a paragraph that is indented by four is left as it is.
 func reflow(text string, width int) string {
 	var b strings.Builder
 	var prefix, para string
@@ -45,6 +45,8 @@ func reflow(text string, width int) string {
 		case m != nil && !(prefix != "" && strings.HasPrefix(line, strings.Repeat(" ", len(prefix)))):
 			flush()
 			prefix, para = m[1], m[2]
+		case strings.HasPrefix(line, "    ") && prefix == "" && para == "":
+			b.WriteString(line + "\n") // an example, as it is
 		default:
 			para += " " + strings.TrimSpace(line)
 		}

@@ -38,7 +38,7 @@ such events, as port, kind, vcpu, seq and t tell.
 --count counts instead, and --group-by counts by the values of fields, the most frequent first.`,
 		Example: `  evtrace query a.evt 'port == 65 && vcpu != 0'
   evtrace query a.evt port=65 kind=mask.* --fields seq,t,vcpu,kind,res
-  evtrace query a.evt 'kind == "up.write" && target != vcpu' --count
+  evtrace query a.evt 'kind == "sel.tas" && target != vcpu' --count
   evtrace query a.evt port=65 --group-by vcpu,kind
   evtrace query a.evt --group-by port --limit 3 --json | jq .groups[0].count
   evtrace query a.evt 'port in 64..66' --to csv -o ports.csv
